@@ -1,0 +1,61 @@
+# Two commands need nothing but Python 3.11+, make and a package index:
+#   make demo   one checkpoint through both frameworks, side by side
+#   make test   everything that must hold before a change is merged; what .ci/run calls
+# Others: make bench, make docs, make clean, and the parts of make test by name.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -q
+# Two processes for two cores; each file stays in one process, so module fixtures are made once.
+PARALLEL := -n 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench clean
+
+help:
+	@sed -n 's/^# \?//p' Makefile | head -4
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	@# tensorflow-cpu stands in for the extra `tf`, so that a machine without a GPU downloads no CUDA libraries.
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pt,dev]' tensorflow-cpu keras
+	touch $(STAMP)
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/electra demo
+
+test: lint types test-pytorch test-tensorflow test-both docs
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+# The suite as a user of one framework would see it: the other one cannot be imported, in subprocesses neither.
+test-pytorch: $(STAMP)
+	PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both"
+
+test-tensorflow: $(STAMP)
+	PYTHONPATH=$(CURDIR)/tests/without/torch $(PYTEST) $(PARALLEL) -m "not both"
+
+# What needs both runs each framework in a process of its own; pytest itself imports neither.
+test-both: $(STAMP)
+	$(PYTEST) -m both tests/equivalence tests/cli tests/docs
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

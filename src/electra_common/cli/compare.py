@@ -1,0 +1,247 @@
+"""``electra compare``: one checkpoint in both frameworks, over the same input, layer by layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+
+from electra_common.cli.console import make_console, make_table, print_json
+from electra_common.cli.demo_files import ENGLISH, VOCABULARY
+from electra_common.cli.frameworks import FRAMEWORKS, Job, Result, run_in_frameworks
+from electra_common.cli.options import Heads
+from electra_common.comparison import Difference, compare_outputs
+from electra_common.config import ElectraConfig
+from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_checkpoint
+from electra_common.weights.components import Component
+from electra_common.weights.errors import CheckpointError
+
+_RUNNABLE: Final = ("ElectraForPreTraining", "ElectraForMaskedLM")
+_DEFAULT_ROWS: Final = 8
+_MAX_ROWS: Final = 64  # more rows prove nothing more and fill the disk with attention maps
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome for one network."""
+
+    component: str
+    architecture: str
+    input: str
+    shape: tuple[int, ...]
+    differences: list[Difference]
+    tolerance: float
+    results: Mapping[str, Result]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every number is within the tolerance."""
+        return all(item.largest <= self.tolerance for item in self.differences)
+
+
+def compare(
+    path: str,
+    *,
+    text: Path | None,
+    ids: Path | None,
+    vocab: Path | None,
+    component: str | None,
+    heads: Heads,
+    tolerance: float,
+    max_length: int,
+    as_json: bool,
+) -> int:
+    """Compare every network of a checkpoint, or one; exit code 1 if a difference is above the tolerance."""
+    if text is not None and ids is not None:
+        raise ValueError("give either --text or --ids, and not both")
+    checkpoint = open_checkpoint(path)
+    chosen = [checkpoint.component(component)] if component else list(checkpoint.components.values())
+    if isinstance(heads, int) and len(chosen) > 1:
+        raise ValueError(f"--num-attention-heads {heads} for two networks: add --component, or say discriminator=…")
+    comparisons = []
+    for item in chosen:
+        config = checkpoint.config_of(item, num_attention_heads=heads)
+        batch, described = make_batch(checkpoint, config, text=text, ids=ids, vocab=vocab, max_length=max_length)
+        comparisons.append(run_comparison(checkpoint, item, config, batch, described, tolerance))
+    if as_json:
+        print_json({"path": path, "comparisons": [as_data(item) for item in comparisons]})
+    else:
+        console = make_console()
+        for result in comparisons:
+            print_comparison(console, result)
+    return 0 if all(item.agrees for item in comparisons) else 1
+
+
+def run_comparison(
+    checkpoint: Checkpoint,
+    component: Component,
+    config: ElectraConfig,
+    batch: Mapping[str, NDArray[Any]],
+    described: str,
+    tolerance: float,
+) -> Comparison:
+    """Run one network in both frameworks; the frameworks' processes open the checkpoint themselves."""
+    architecture = architecture_of(component)
+    architecture = architecture if architecture in _RUNNABLE else "ElectraModel"
+    job = Job(
+        action="run",
+        path=str(checkpoint.path),
+        architecture=architecture,
+        component=component.name,
+        config_overrides={"num_attention_heads": config.num_attention_heads},
+    )
+    results = run_in_frameworks(tuple(FRAMEWORKS), job, batch)
+    first, second = (results[framework].outputs for framework in FRAMEWORKS)
+    differences = compare_outputs(first, second)
+    shape = batch["input_ids"].shape
+    return Comparison(component.name, architecture, described, shape, differences, tolerance, results)
+
+
+# Input --------------------------------------------------------------------------------------------------------------
+
+
+def make_batch(
+    checkpoint: Checkpoint,
+    config: ElectraConfig,
+    *,
+    text: Path | None,
+    ids: Path | None,
+    vocab: Path | None,
+    max_length: int,
+) -> tuple[dict[str, NDArray[np.int64]], str]:
+    """Return a batch and what it was made of: the text or ids given, else English, else random ids."""
+    max_length = min(max_length, config.max_position_embeddings)
+    if ids is not None:
+        return _batch_of_ids(_read_ids(ids), config, max_length), f"ids from {ids}"
+    vocabulary = _find_vocabulary(checkpoint, config, vocab)
+    if vocabulary is None:
+        if text is not None:
+            raise ValueError(f"--text needs a vocabulary of {config.vocab_size} pieces: add --vocab FILE")
+        return _random_batch(config, max_length), "random ids, for want of a vocabulary"
+    lines = _read_lines(text if text is not None else ENGLISH)
+    return _batch_of_text(lines, vocabulary, config, max_length), f"{len(lines)} lines of {(text or ENGLISH).name}"
+
+
+def _find_vocabulary(checkpoint: Checkpoint, config: ElectraConfig, given: Path | None) -> Path | None:
+    if given is not None:
+        return given
+    beside = checkpoint.folder / "vocab.txt"
+    if beside.is_file():
+        return beside
+    # Every released model has this vocabulary, so its size is a safe sign.
+    return VOCABULARY if config.vocab_size == ElectraConfig().vocab_size else None
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        with open(file, encoding="utf-8") as stream:
+            lines = [line.strip() for line in stream]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file}: cannot be read as text: {error}") from None
+    lines = [line for line in lines if line]
+    if not lines:
+        raise CheckpointError(f"{file}: holds no text")
+    return lines[:_DEFAULT_ROWS] if file == ENGLISH else lines[:_MAX_ROWS]
+
+
+def _batch_of_text(
+    lines: list[str], vocabulary: Path, config: ElectraConfig, max_length: int
+) -> dict[str, NDArray[np.int64]]:
+    from electra_common.tokenization.wordpiece import encode_texts, load_wordpiece
+
+    tokenizer = load_wordpiece(vocabulary)
+    if tokenizer.get_vocab_size() != config.vocab_size:
+        raise CheckpointError(
+            f"{vocabulary}: has {tokenizer.get_vocab_size()} pieces, the checkpoint {config.vocab_size}: "
+            "not the vocabulary it was trained with"
+        )
+    return encode_texts(tokenizer, lines, max_length=max_length)
+
+
+def _read_ids(file: Path) -> list[list[int]]:
+    rows: list[list[int]]
+    try:
+        content = file.read_text(encoding="utf-8")
+        if content.lstrip().startswith("["):
+            rows = json.loads(content)
+        else:
+            rows = [[int(word) for word in line.split()] for line in content.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be read as token ids: {error}") from None
+    is_rows = isinstance(rows, list) and all(isinstance(row, list) and row for row in rows)
+    if not rows or not is_rows or not all(type(value) is int for row in rows for value in row):
+        raise CheckpointError(f"{file}: expected lists of whole numbers, one a sequence")
+    return rows[:_MAX_ROWS]
+
+
+def _batch_of_ids(rows: list[list[int]], config: ElectraConfig, max_length: int) -> dict[str, NDArray[np.int64]]:
+    from electra_common.tokenization.wordpiece import pad_rows
+
+    batch = pad_rows([row[:max_length] for row in rows], pad_token_id=config.pad_token_id or 0)
+    lowest, highest = int(batch["input_ids"].min()), int(batch["input_ids"].max())
+    if lowest < 0 or highest >= config.vocab_size:
+        wrong = lowest if lowest < 0 else highest
+        raise ValueError(f"token id {wrong} is outside the vocabulary of {config.vocab_size} pieces")
+    return batch
+
+
+def _random_batch(config: ElectraConfig, max_length: int) -> dict[str, NDArray[np.int64]]:
+    """Rows of different lengths, so that padding is part of what is compared."""
+    from electra_common.tokenization.wordpiece import pad_rows
+
+    generator = np.random.Generator(np.random.Philox(0))
+    lengths = generator.integers(max(1, max_length // 2), max_length + 1, size=_DEFAULT_ROWS)
+    rows = [generator.integers(0, config.vocab_size, size=length).tolist() for length in lengths]
+    return pad_rows(rows, pad_token_id=config.pad_token_id or 0)
+
+
+# Output -------------------------------------------------------------------------------------------------------------
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print the table of one network and its verdict."""
+    rows, length = comparison.shape
+    title = f"{comparison.component} ({comparison.architecture}): {rows} rows of up to {length} tokens, "
+    console.print(f"\n[bold]{title}{escape(comparison.input)}[/]", soft_wrap=True)
+    table = make_table("", "tensor", "#largest difference", "#mean", "#largest value", "")
+    for item in comparison.differences:
+        verdict = "[green]same[/]" if item.largest <= comparison.tolerance else "[bold red]DIFFERS[/]"
+        table.add_row(item.label, f"{item.largest:.2e}", f"{item.mean:.2e}", f"{item.scale:.3g}", verdict)
+    console.print(table)
+    timing = ", ".join(
+        f"{FRAMEWORKS[name]} {result.load_seconds:.1f} s to load and {result.run_seconds:.1f} s to run"
+        for name, result in comparison.results.items()
+    )
+    largest = max((item.largest for item in comparison.differences), default=0.0)
+    word = "agree" if comparison.agrees else "DISAGREE"
+    console.print(
+        f"PyTorch and TensorFlow {word}: {largest:.2e} at most, {comparison.tolerance:.0e} allowed ({timing})",
+        soft_wrap=True,
+    )
+
+
+def as_data(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain data, for ``--json``."""
+    return {
+        "component": comparison.component,
+        "architecture": comparison.architecture,
+        "input": comparison.input,
+        "shape": list(comparison.shape),
+        "tolerance": comparison.tolerance,
+        "agrees": comparison.agrees,
+        "differences": [
+            {"name": item.name, "largest": item.largest, "mean": item.mean, "scale": item.scale}
+            for item in comparison.differences
+        ],
+        "seconds": {
+            name: {"load": result.load_seconds, "run": result.run_seconds}
+            for name, result in comparison.results.items()
+        },
+    }

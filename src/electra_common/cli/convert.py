@@ -1,0 +1,55 @@
+"""``electra convert``: from any readable form to a folder, with proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from electra_common.cli.console import byte_progress, make_console, make_table, print_json
+from electra_common.cli.options import Heads
+from electra_common.weights.conversion import Conversion, convert_checkpoint
+
+
+def convert(
+    source: str,
+    target: Path,
+    *,
+    component: str | None,
+    format: str,
+    heads: Heads,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Convert, then print what was written where, with the fingerprints of before and after."""
+    with byte_progress("writing and verifying", shown=not as_json) as update:
+        done = convert_checkpoint(
+            source,
+            target,
+            component=component,
+            format=format,
+            num_attention_heads=heads,
+            overwrite=overwrite,
+            progress=update,
+        )
+    if as_json:
+        print_json({"source": source, "format": format, "written": [_as_data(item) for item in done]})
+        return 0
+    table = make_table("", "network", "folder", "class", "fingerprint before = after")
+    for item in done:
+        table.add_row(item.component, escape(str(item.folder)), item.architecture, item.fingerprint_after)
+    console = make_console()
+    console.print(table)
+    return 0
+
+
+def _as_data(item: Conversion) -> dict[str, object]:
+    return {
+        "component": item.component,
+        "folder": str(item.folder),
+        "architecture": item.architecture,
+        "fingerprint_before": item.fingerprint_before,
+        "fingerprint_after": item.fingerprint_after,
+        "unchanged": item.unchanged,
+        "leftovers": item.report.leftover_reasons(),
+    }

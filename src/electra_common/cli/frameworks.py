@@ -1,0 +1,110 @@
+"""Running a framework in a process of its own and getting its numbers back as files.
+
+No process ever imports both frameworks: that has a long record of hangs and crashes, and the numbers do not need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from electra_common.weights.errors import CheckpointError
+
+FRAMEWORKS: Final = {"pt": "PyTorch", "tf": "TensorFlow"}
+Arrays = dict[str, NDArray[Any]]
+
+
+class FrameworkError(RuntimeError):
+    """A framework is not installed, or its process ended without an answer."""
+
+
+class FrameworkMissingError(FrameworkError):
+    """A framework is not installed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a framework's process is to do.
+
+    Attributes:
+        action: ``"run"`` a checkpoint over a batch, or ``"create"`` one with new weights and save it.
+        path: the checkpoint, or the folder to create.
+        architecture: the class, without the prefix of a framework.
+        component: the network, where a checkpoint holds two.
+        config_overrides: config fields to change, or all fields of a new model.
+        seed: for new weights.
+    """
+
+    action: str
+    path: str
+    architecture: str
+    component: str | None = None
+    config_overrides: Mapping[str, Any] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came back: outputs by name, and the seconds spent on loading and on running."""
+
+    outputs: Arrays
+    load_seconds: float
+    run_seconds: float
+
+
+def run_in_frameworks(frameworks: tuple[str, ...], job: Job, batch: Mapping[str, NDArray[Any]]) -> dict[str, Result]:
+    """Run a job in each framework, one process after the other so that neither disturbs the other's timing.
+
+    Raises:
+        FrameworkError: a framework is not installed or its process died.
+        CheckpointError: the checkpoint cannot be loaded.
+    """
+    return {framework: _run(framework, job, batch) for framework in frameworks}
+
+
+def _run(framework: str, job: Job, batch: Mapping[str, NDArray[Any]]) -> Result:
+    with TemporaryDirectory(prefix="electra-") as name:
+        folder = Path(name)
+        (folder / "job.json").write_text(json.dumps(asdict(job)))
+        np.savez(folder / "batch.npz", allow_pickle=False, **batch)
+        # TensorFlow talks about itself on standard error; it is shown only if the process fails.
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if framework == "tf":
+            environment["KERAS_BACKEND"] = "tensorflow"
+        finished = subprocess.run(
+            [sys.executable, "-m", "electra_common.cli.worker", framework, str(folder)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return _answer(framework, folder, finished)
+
+
+def _answer(framework: str, folder: Path, finished: subprocess.CompletedProcess[str]) -> Result:
+    answer_file = folder / "answer.json"
+    if not answer_file.exists():
+        last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+        raise FrameworkError(f"the {FRAMEWORKS[framework]} process ended with code {finished.returncode}: {last}")
+    answer = json.loads(answer_file.read_text())
+    if answer["error"] == "missing":
+        raise FrameworkMissingError(
+            f"{FRAMEWORKS[framework]} is not installed ({answer['message']}); "
+            f"install it with: pip install 'electra-dual[{framework}]'"
+        )
+    if answer["error"] is not None:
+        raise CheckpointError(answer["message"])
+    with np.load(folder / "outputs.npz") as file:
+        outputs = {key: file[key] for key in file.files}
+    return Result(outputs, answer["load_seconds"], answer["run_seconds"])

@@ -1,0 +1,138 @@
+"""The command line: arguments in, exit code out.
+
+0: done, 1: the answer is no (numbers disagree, a checkpoint is incomplete), 2: bad input, told in one line.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from electra_common import __version__
+from electra_common.cli.compare import compare
+from electra_common.cli.console import fail
+from electra_common.cli.convert import convert
+from electra_common.cli.demo import demo
+from electra_common.cli.frameworks import FrameworkError
+from electra_common.cli.inspect import inspect
+from electra_common.cli.options import parse_heads
+
+app = typer.Typer(
+    name="electra",
+    help="ELECTRA checkpoints in PyTorch and TensorFlow: look at them, convert them, prove that both agree.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Source = Annotated[str, typer.Argument(help="Folder, file, TensorFlow prefix, or owner/name on the Hub.")]
+Component = Annotated[str | None, typer.Option(help="discriminator or generator; by default all there are.")]
+Heads = Annotated[
+    str | None,
+    typer.Option(
+        "--num-attention-heads",
+        help="Heads where no config.json says: 4, or discriminator=4,generator=1. Default: hidden size // 64.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"electra-dual {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """ELECTRA checkpoints in PyTorch and TensorFlow: look at them, convert them, prove that both agree."""
+
+
+@app.command("inspect")
+def inspect_command(
+    path: Source,
+    fingerprint: Annotated[bool, typer.Option(help="Compute the fingerprint, which reads all weights.")] = True,
+    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor.")] = False,
+    heads: Heads = None,
+    json: Json = False,
+) -> None:
+    """Show what a checkpoint holds: format, networks, sizes, leftovers, fingerprint."""
+    raise typer.Exit(
+        inspect(path, with_fingerprint=fingerprint, list_tensors=tensors, heads=parse_heads(heads), as_json=json)
+    )
+
+
+@app.command("convert")
+def convert_command(
+    source: Source,
+    target: Annotated[Path, typer.Argument(help="The new folder; two networks go to subfolders of it.")],
+    component: Component = None,
+    format: Annotated[str, typer.Option(help="Form to write: safetensors.")] = "safetensors",
+    heads: Heads = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that holds files.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a checkpoint as a folder that both families and transformers open, and prove that no bit changed."""
+    raise typer.Exit(
+        convert(
+            source,
+            target,
+            component=component,
+            format=format,
+            heads=parse_heads(heads),
+            overwrite=overwrite,
+            as_json=json,
+        )
+    )
+
+
+@app.command("compare")
+def compare_command(
+    path: Source,
+    text: Annotated[Path | None, typer.Option(help="Text to run, one sequence a line.")] = None,
+    ids: Annotated[Path | None, typer.Option(help="Token ids to run: one sequence a line, or JSON lists.")] = None,
+    vocab: Annotated[Path | None, typer.Option(help="Vocabulary for --text; by default vocab.txt beside it.")] = None,
+    component: Component = None,
+    heads: Heads = None,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Largest difference allowed in any number.")] = 1e-5,
+    max_length: Annotated[int, typer.Option(min=2, help="Cut sequences to this many tokens.")] = 128,
+    json: Json = False,
+) -> None:
+    """Run a checkpoint in both frameworks over the same input and show the largest difference, layer by layer."""
+    raise typer.Exit(
+        compare(
+            path,
+            text=text,
+            ids=ids,
+            vocab=vocab,
+            component=component,
+            heads=parse_heads(heads),
+            tolerance=tolerance,
+            max_length=max_length,
+            as_json=json,
+        )
+    )
+
+
+@app.command("demo")
+def demo_command(json: Json = False) -> None:
+    """Show it all: a checkpoint of Google's in both frameworks against Google's own numbers, then real English text."""
+    raise typer.Exit(demo(as_json=json))
+
+
+def main() -> None:
+    """Run the command line and exit; bad input ends in one line and exit code 2, never in a traceback."""
+    try:
+        app()
+    except (ValueError, FrameworkError, OSError) as error:  # CheckpointError is a ValueError
+        fail(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,26 @@
+"""Reading option values that are more than one word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from electra_common.weights.components import COMPONENTS
+
+Heads = int | Mapping[str, int] | None
+
+
+def parse_heads(text: str | None) -> Heads:
+    """Read ``4`` or ``discriminator=4,generator=1``; raises ValueError on anything else."""
+    if text is None:
+        return None
+    if text.isdecimal():
+        return int(text)
+    result: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in COMPONENTS or not number.isdecimal():
+            raise ValueError(
+                f"--num-attention-heads: expected a number, or discriminator=4,generator=1; found {text!r}"
+            )
+        result[name] = int(number)
+    return result

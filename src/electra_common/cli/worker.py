@@ -1,0 +1,64 @@
+"""The process that runs one framework: ``python -m electra_common.cli.worker pt|tf FOLDER``.
+
+Reads ``job.json`` and ``batch.npz`` from the folder, writes ``outputs.npz`` and, last, ``answer.json`` into it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from electra_common.config import ElectraConfig
+from electra_common.weights.errors import CheckpointError
+
+_PREFIX: Final = {"pt": "", "tf": "TF"}
+# What must be importable for a family to work; anything else that is missing is a fault, not an absent framework.
+_NEEDED: Final = {"pt": ("torch",), "tf": ("tensorflow", "keras")}
+
+
+def run_job(framework: str, folder: Path) -> dict[str, Any]:
+    """Do what ``job.json`` says and return the timings; raises what the model raises."""
+    job = json.loads((folder / "job.json").read_text())
+    family = importlib.import_module(f"electra_{framework}")
+    recording = importlib.import_module(f"electra_{framework}.recording")
+    model_class = getattr(family, _PREFIX[framework] + job["architecture"])
+    overrides = job["config_overrides"] or {}
+    started = time.perf_counter()
+    if job["action"] == "create":
+        recording.set_seed(job["seed"])
+        model_class(ElectraConfig(**overrides)).save_pretrained(job["path"])
+        np.savez(folder / "outputs.npz")
+        return {"load_seconds": time.perf_counter() - started, "run_seconds": 0.0}
+    model = model_class.from_pretrained(job["path"], component=job["component"], **overrides)
+    loaded = time.perf_counter()
+    with np.load(folder / "batch.npz") as file:
+        batch = {key: file[key] for key in file.files}
+    outputs = recording.record_outputs(model, batch)
+    finished = time.perf_counter()
+    np.savez(folder / "outputs.npz", **outputs)
+    return {"load_seconds": loaded - started, "run_seconds": finished - loaded}
+
+
+def main(framework: str, folder: Path) -> int:
+    """Run the job and write the answer; 0 if it was done."""
+    answer: dict[str, Any] = {"error": None, "message": ""}
+    try:
+        answer |= run_job(framework, folder)
+    except ModuleNotFoundError as error:
+        if error.name not in _NEEDED[framework]:
+            raise
+        answer |= {"error": "missing", "message": str(error)}
+    except (CheckpointError, ValueError) as error:
+        answer |= {"error": "input", "message": str(error)}
+    (folder / "answer.json").write_text(json.dumps(answer))
+    return 0 if answer["error"] is None else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,75 @@
+"""What a model returns: named tensors, reached as attributes, as keys and by position.
+
+One class for both frameworks: it is a ``dict`` of the fields that are not None, in a fixed order, so it passes through
+everything that understands dictionaries. Positions count only the fields that are there, as in transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, overload
+
+
+class ModelOutput(dict[str, Any]):
+    """The outputs of one model call; subclasses name the fields and their order.
+
+    ``output.logits``, ``output["logits"]`` and ``output[0]`` reach the same tensor. A field that was not computed is
+    None as an attribute and absent as a key.
+    """
+
+    field_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        # Explicit properties: a catch-all __getattr__ would answer Keras's probing for attributes with errors.
+        for name in cls.field_names:
+            setattr(cls, name, property(lambda self, key=name: self.get(key)))  # type: ignore[misc]
+
+    def __init__(self, fields: Iterable[tuple[str, Any]] = (), /, **named: Any) -> None:
+        given = {**dict(fields), **named}
+        if unknown := given.keys() - set(self.field_names):
+            raise ValueError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        super().__init__((name, given[name]) for name in self.field_names if given.get(name) is not None)
+
+    @overload
+    def __getitem__(self, key: str | int) -> Any: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[Any, ...]: ...
+    def __getitem__(self, key: str | int | slice) -> Any:
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self.to_tuple()[key]
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the fields that are there, in order: what ``return_dict=False`` gives."""
+        return tuple(self.values())
+
+    def flat(self) -> dict[str, Any]:
+        """Return every single tensor by name; the members of tuples get their index: ``hidden_states/0``."""
+        result: dict[str, Any] = {}
+        for name, value in self.items():
+            members = value if isinstance(value, tuple) else None
+            result.update({name: value} if members is None else {f"{name}/{i}": item for i, item in enumerate(members)})
+        return result
+
+    def __reduce__(self) -> tuple[type[ModelOutput], tuple[list[tuple[str, Any]]]]:
+        return type(self), (list(self.items()),)
+
+
+class EncoderOutput(ModelOutput):
+    """Output of the encoder.
+
+    Fields: ``last_hidden_state`` [batch, length, hidden]; ``hidden_states``, a tuple of layers + 1 such tensors, the
+    first being what enters layer 0; ``attentions``, a tuple of [batch, heads, length, length], one a layer.
+    """
+
+    field_names = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class HeadOutput(ModelOutput):
+    """Output of a model with a head.
+
+    Fields: ``loss``, a scalar, if labels were given; ``logits``, [batch, length] for replaced token detection and
+    [batch, length, vocabulary] for masked tokens; ``hidden_states`` and ``attentions`` as in :class:`EncoderOutput`.
+    """
+
+    field_names = ("loss", "logits", "hidden_states", "attentions")

@@ -1,0 +1,102 @@
+"""Writing without ever leaving half a file: a temporary name, then sync, then rename."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from electra_common.weights.errors import CheckpointError
+
+# What a file of a folder holds: its bytes, or a function that writes them to an open stream.
+Content = bytes | Callable[[BinaryIO], None]
+
+
+def write_files(folder: Path, files: Mapping[str, Content]) -> None:
+    """Write files into a folder, made if it does not exist.
+
+    All are written and synced under temporary names before the first is renamed, so that an error or a kill while
+    writing leaves what was there before. Files of other names in the folder are left alone.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    temporary: dict[Path, Path] = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            target = folder / name
+            temporary[target] = folder / f".{name}.{secrets.token_hex(4)}.tmp"
+            _write_and_sync(temporary[target], content)
+        for target, written in temporary.items():
+            os.replace(written, target)
+        sync_folder(folder)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    finally:
+        for written in temporary.values():
+            written.unlink(missing_ok=True)
+
+
+def _write_and_sync(path: Path, content: Content) -> None:
+    with open(path, "xb") as stream:
+        if isinstance(content, bytes):
+            stream.write(content)
+        else:
+            content(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside ``target`` that takes its place when the block ends without an error.
+
+    Raises:
+        CheckpointError: the target holds files already and ``overwrite`` is off, or cannot be written.
+    """
+    if target.exists() and not overwrite and not (target.is_dir() and not any(target.iterdir())):
+        raise CheckpointError(f"{target}: exists already; choose another name or ask to overwrite it")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _exchange(temporary, target)
+    except OSError as error:
+        raise CheckpointError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(temporary: Path, target: Path) -> None:
+    """Put a finished folder in the place of another; the old one is moved aside first, so never both are gone."""
+    sync_folder(temporary)
+    old = target.with_name(f"{temporary.name}.old")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(temporary, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    sync_folder(target.parent)
+    if old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

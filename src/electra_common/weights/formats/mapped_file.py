@@ -1,0 +1,57 @@
+"""A file mapped into memory, with every access checked against its size."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+from electra_common.weights.errors import CheckpointError
+from electra_common.weights.tensors import DTYPES, Array, data_bytes
+
+
+class MappedFile:
+    """A read-only file of which arrays are views, loaded by the operating system page by page when touched.
+
+    Arrays may be written to: the mapping is private, changes never reach the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise CheckpointError(f"{path}: not a regular file")
+        try:
+            with open(path, "rb") as stream:
+                self.size = stream.seek(0, 2)
+                # An empty file cannot be mapped; every reader refuses it by its size.
+                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY) if self.size else b""
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+
+    def bytes(self, offset: int, size: int) -> bytes:
+        """Return a copy of some bytes; raises CheckpointError if the file does not reach that far."""
+        self._check(offset, size)
+        return self._map[offset : offset + size]
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return some bytes without copying; raises CheckpointError if the file does not reach that far."""
+        self._check(offset, size)
+        return memoryview(self._map)[offset : offset + size]
+
+    def array(self, offset: int, shape: tuple[int, ...], dtype: str) -> Array:
+        """Return part of the file as an array, without copying where the address allows it."""
+        numpy_dtype = DTYPES[dtype]
+        size = data_bytes(shape, dtype)
+        self._check(offset, size)
+        if not size:
+            return np.empty(shape, numpy_dtype)
+        count = size // numpy_dtype.itemsize
+        array: Array = np.frombuffer(self._map, numpy_dtype, count, offset).reshape(shape)
+        return array if array.flags.aligned else array.copy()
+
+    def _check(self, offset: int, size: int) -> None:
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise CheckpointError(
+                f"{self.path}: truncated or damaged: bytes {offset} to {offset + size} asked for, {self.size} there"
+            )

@@ -1,0 +1,71 @@
+"""From token ids to what enters layer 0: three tables summed, normalised, and projected to the encoder's width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from electra_common import ElectraConfig
+
+
+class ElectraEmbeddings(nn.Module):
+    """Word, position and token type embeddings, summed and normalised: [batch, length] -> [batch, length, embedding].
+
+    The row of ``pad_token_id`` gets no gradient from the lookup, as in transformers.
+    """
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        width = config.embedding_size
+        self.max_position_embeddings = config.max_position_embeddings
+        self.word_embeddings = _table(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.position_embeddings = _table(config.max_position_embeddings, width)
+        self.token_type_embeddings = _table(config.type_vocab_size, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Return embeddings [batch, length, embedding].
+
+        Args:
+            input_ids: [batch, length]; or give ``inputs_embeds``.
+            token_type_ids: [batch, length], zeros by default.
+            position_ids: [batch, length] or [1, length], 0 … length - 1 by default.
+            inputs_embeds: [batch, length, embedding], in place of the word embeddings.
+
+        Raises:
+            ValueError: both or none of the inputs given, or the sequence is longer than there are positions.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds, and not both")
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        length = words.shape[1]
+        if length > self.max_position_embeddings:
+            raise ValueError(
+                f"{length} tokens in a sequence, but the model has {self.max_position_embeddings} positions"
+            )
+        if position_ids is None:
+            position_ids = torch.arange(length, device=words.device)[None, :]  # [1, length]
+        if token_type_ids is None:
+            token_type_ids = torch.zeros(words.shape[:2], dtype=torch.long, device=words.device)
+        summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
+        normalised: Tensor = self.dropout(self.LayerNorm(summed))
+        return normalised
+
+
+def _table(entries: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
+    """Make an embedding whose weights are left to :mod:`electra_pt.initialization`.
+
+    ``nn.Embedding`` itself would draw them first; on the meta device, where loading builds models, that draw imports
+    torch's whole compiler (1.7 s of 0.1).
+    """
+    table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
+        torch.empty(entries, width), freeze=False, padding_idx=padding_idx
+    )
+    return table

@@ -1,0 +1,122 @@
+"""The transformer encoder of BERT, post-layer-norm, as ELECTRA uses it.
+
+Attribute names are those of the checkpoints. Shapes: hidden_states are [..., hidden]; how the dots are arranged is the
+layout's business (:mod:`electra_pt.layout`).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from electra_common import ElectraConfig
+from electra_pt.activations import activation
+from electra_pt.layout import PaddedLayout
+
+
+class ElectraSelfAttention(nn.Module):
+    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden]."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.num_attention_heads = config.num_attention_heads
+        self.head_size = config.head_size
+        self.dropout_probability = config.attention_probs_dropout_prob
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        heads = (*hidden_states.shape[:-1], self.num_attention_heads, self.head_size)
+        gathered, weights = layout.attend(
+            self.query(hidden_states).view(heads),  # [..., heads, head size]
+            self.key(hidden_states).view(heads),
+            self.value(hidden_states).view(heads),
+            dropout=self.dropout_probability if self.training else 0.0,
+            return_weights=output_attentions,
+        )
+        return gathered.reshape(hidden_states.shape), weights  # [..., hidden]
+
+
+class ElectraResidualOutput(nn.Module):
+    """Linear, dropout, then LayerNorm of the sum with the block's input: what ends both halves of a layer."""
+
+    def __init__(self, input_size: int, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(input_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, residual: Tensor) -> Tensor:
+        result: Tensor = self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
+        return result
+
+
+class ElectraAttention(nn.Module):
+    """The first half of a layer: self-attention and its residual output."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.self = ElectraSelfAttention(config)
+        self.output = ElectraResidualOutput(config.hidden_size, config)
+
+    def forward(
+        self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        gathered, weights = self.self(hidden_states, layout=layout, output_attentions=output_attentions)
+        return self.output(gathered, hidden_states), weights
+
+
+class ElectraIntermediate(nn.Module):
+    """Linear and activation: [..., hidden] -> [..., intermediate]."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = activation(config.hidden_act)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.activation(self.dense(hidden_states))
+
+
+class ElectraLayer(nn.Module):
+    """One layer: attention, then the feed-forward half."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.attention = ElectraAttention(config)
+        self.intermediate = ElectraIntermediate(config)
+        self.output = ElectraResidualOutput(config.intermediate_size, config)
+
+    def forward(
+        self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        attended, weights = self.attention(hidden_states, layout=layout, output_attentions=output_attentions)
+        return self.output(self.intermediate(attended), attended), weights
+
+
+class ElectraEncoder(nn.Module):
+    """All layers in turn; returns every hidden state and attention map that was asked for."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(ElectraLayer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        all_hidden_states, attentions = [hidden_states], []
+        for layer in self.layer:
+            hidden_states, weights = layer(hidden_states, layout=layout, output_attentions=output_attentions)
+            all_hidden_states.append(hidden_states)
+            attentions.append(weights)
+        return (
+            hidden_states,
+            tuple(all_hidden_states) if output_hidden_states else None,
+            tuple(attentions) if output_attentions else None,
+        )

@@ -1,0 +1,52 @@
+"""How new weights are drawn: Google's published scheme, the same in both frameworks.
+
+==========================================  ==========================================================
+embeddings, linear layers                   normal of ``initializer_range``, cut off at two deviations
+``embeddings_project``, the last layer of   Glorot uniform: Google's code leaves these at TensorFlow's
+the discriminator's head                    default
+biases                                      0
+LayerNorm                                   1 and 0
+the word table's padding row                0 (transformers; it never gets a gradient from the lookup)
+==========================================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from electra_common import ElectraConfig
+
+# Module names that Google's code builds without naming an initialiser.
+GLOROT_MODULES = ("embeddings_project", "dense_prediction")
+
+
+def initialize_weights(model: nn.Module, config: ElectraConfig) -> None:
+    """Draw all weights of a model anew, from torch's default generator."""
+    for name, module in model.named_modules():
+        initialize_module(name.rpartition(".")[2], module, config)
+
+
+@torch.no_grad()
+def initialize_module(name: str, module: nn.Module, config: ElectraConfig) -> None:
+    """Draw the weights that a module owns itself; its children are left alone.
+
+    Args:
+        name: the last part of the module's name.
+        module: a linear layer, an embedding, a LayerNorm or a vocabulary head; others own nothing.
+        config: gives ``initializer_range``.
+    """
+    if isinstance(module, nn.LayerNorm):
+        module.reset_parameters()
+        return
+    weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
+    if weight is not None:
+        if name in GLOROT_MODULES:
+            nn.init.xavier_uniform_(weight)
+        else:
+            deviation = config.initializer_range
+            nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    if bias is not None:
+        bias.zero_()
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None and weight is not None:
+        weight[module.padding_idx].zero_()

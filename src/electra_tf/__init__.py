@@ -1,0 +1,27 @@
+"""ELECTRA in TensorFlow: plain Keras 3 models, through Keras's public API on its TensorFlow backend."""
+
+_BACKEND_ADVICE = "set KERAS_BACKEND=tensorflow before Keras is imported for the first time"
+
+try:
+    import keras
+except ModuleNotFoundError as error:
+    if error.name in ("keras", "tensorflow"):
+        raise
+    raise ImportError(
+        f"electra_tf needs Keras on TensorFlow, but Keras looks for another backend ({error}): {_BACKEND_ADVICE}"
+    ) from error
+
+if keras.config.backend() != "tensorflow":
+    raise ImportError(
+        f"electra_tf needs Keras on TensorFlow, but Keras runs on {keras.config.backend()!r}: {_BACKEND_ADVICE}"
+    )
+
+from electra_common import ElectraConfig  # noqa: E402 (the backend comes first)
+from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
+
+__all__ = [
+    "ElectraConfig",
+    "TFElectraForMaskedLM",
+    "TFElectraForPreTraining",
+    "TFElectraModel",
+]

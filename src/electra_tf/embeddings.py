@@ -1,0 +1,86 @@
+"""From token ids to what enters layer 0: three tables summed, normalised, and projected to the encoder's width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from electra_common import ElectraConfig
+from electra_tf.initialization import table_initializer, weight_initializer
+
+Tensor = Any
+
+
+class TFElectraEmbeddings(keras.layers.Layer):
+    """Word, position and token type embeddings, summed and normalised: [batch, length] -> [batch, length, embedding].
+
+    The row of ``pad_token_id`` gets no gradient from the lookup, as in transformers.
+    """
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        width, policy = config.embedding_size, self.dtype_policy
+        self.max_position_embeddings = config.max_position_embeddings
+        self.pad_token_id = config.pad_token_id
+        initializer = weight_initializer(config)
+        self.word_embeddings = keras.layers.Embedding(
+            config.vocab_size, width, table_initializer(config), name="word_embeddings", dtype=policy
+        )
+        self.position_embeddings = keras.layers.Embedding(
+            config.max_position_embeddings, width, initializer, name="position_embeddings", dtype=policy
+        )
+        self.token_type_embeddings = keras.layers.Embedding(
+            config.type_vocab_size, width, weight_initializer(config), name="token_type_embeddings", dtype=policy
+        )
+        self.LayerNorm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=policy)
+        self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, dtype=policy)
+        self.width = width
+
+    def build(self, input_shape: Any = None) -> None:
+        for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
+            table.build(None)
+        self.LayerNorm.build((None, None, self.width))
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Return embeddings [batch, length, embedding].
+
+        Args:
+            input_ids: [batch, length]; or give ``inputs_embeds``.
+            token_type_ids: [batch, length], zeros by default.
+            position_ids: [batch, length] or [1, length], 0 … length - 1 by default.
+            inputs_embeds: [batch, length, embedding], in place of the word embeddings.
+            training: whether dropout is active.
+
+        Raises:
+            ValueError: both or none of the inputs given, or the sequence is longer than there are positions.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds, and not both")
+        words = self._look_up(input_ids) if inputs_embeds is None else inputs_embeds
+        batch, length = ops.shape(words)[:2]
+        if isinstance(length, int) and length > self.max_position_embeddings:
+            raise ValueError(
+                f"{length} tokens in a sequence, but the model has {self.max_position_embeddings} positions"
+            )
+        if position_ids is None:
+            position_ids = ops.arange(length, dtype="int32")[None, :]  # [1, length]
+        if token_type_ids is None:
+            token_type_ids = ops.zeros((batch, length), dtype="int32")
+        summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
+        return self.dropout(self.LayerNorm(summed), training=training)
+
+    def _look_up(self, input_ids: Tensor) -> Tensor:
+        words = self.word_embeddings(input_ids)
+        if self.pad_token_id is None:
+            return words
+        is_padding = ops.equal(input_ids, self.pad_token_id)[..., None]  # [batch, length, 1]
+        return ops.where(is_padding, ops.stop_gradient(words), words)

@@ -1,0 +1,185 @@
+"""The transformer encoder of BERT, post-layer-norm, as ELECTRA uses it.
+
+Layer names are those of Google's checkpoints. Shapes: hidden_states are [..., hidden]; how the dots are arranged is the
+layout's business (:mod:`electra_tf.layout`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from electra_common import ElectraConfig
+from electra_tf.activations import activation
+from electra_tf.initialization import weight_initializer
+from electra_tf.layout import PaddedLayout
+
+Tensor = Any
+
+
+def _dense(units: int, name: str, config: ElectraConfig, policy: Any) -> keras.layers.Dense:
+    return keras.layers.Dense(units, kernel_initializer=weight_initializer(config), name=name, dtype=policy)
+
+
+class TFElectraSelfAttention(keras.layers.Layer):
+    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden]."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self.num_attention_heads = config.num_attention_heads
+        self.head_size = config.head_size
+        self.query = _dense(config.hidden_size, "query", config, self.dtype_policy)
+        self.key = _dense(config.hidden_size, "key", config, self.dtype_policy)
+        self.value = _dense(config.hidden_size, "value", config, self.dtype_policy)
+        self.dropout = keras.layers.Dropout(config.attention_probs_dropout_prob, dtype=self.dtype_policy)
+
+    def build(self, input_shape: Any) -> None:
+        for projection in (self.query, self.key, self.value):
+            projection.build(input_shape)
+
+    def call(
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        shape = ops.shape(hidden_states)
+        heads = (*shape[:-1], self.num_attention_heads, self.head_size)
+        gathered, weights = layout.attend(
+            ops.reshape(self.query(hidden_states), heads),  # [..., heads, head size]
+            ops.reshape(self.key(hidden_states), heads),
+            ops.reshape(self.value(hidden_states), heads),
+            dropout=self.dropout,
+            return_weights=output_attentions,
+            training=training,
+        )
+        return ops.reshape(gathered, shape), weights  # [..., hidden]
+
+
+class TFElectraResidualOutput(keras.layers.Layer):
+    """Linear, dropout, then LayerNorm of the sum with the block's input: what ends both halves of a layer."""
+
+    def __init__(self, input_size: int, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        policy = self.dtype_policy
+        self.input_size = input_size
+        self.hidden_size = config.hidden_size
+        self.dense = _dense(config.hidden_size, "dense", config, policy)
+        self.LayerNorm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=policy)
+        self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, dtype=policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        self.dense.build((None, None, self.input_size))
+        self.LayerNorm.build((None, None, self.hidden_size))
+
+    def call(self, hidden_states: Tensor, residual: Tensor, training: bool | None = None) -> Tensor:
+        return self.LayerNorm(self.dropout(self.dense(hidden_states), training=training) + residual)
+
+
+class TFElectraAttention(keras.layers.Layer):
+    """The first half of a layer: self-attention and its residual output."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self.self_attention = TFElectraSelfAttention(config, name="self", dtype=self.dtype_policy)
+        self.residual_output = TFElectraResidualOutput(
+            config.hidden_size, config, name="output", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape: Any) -> None:
+        self.self_attention.build(input_shape)
+        self.residual_output.build(input_shape)
+
+    def call(
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        gathered, weights = self.self_attention(
+            hidden_states, layout=layout, output_attentions=output_attentions, training=training
+        )
+        return self.residual_output(gathered, hidden_states, training=training), weights
+
+
+class TFElectraIntermediate(keras.layers.Layer):
+    """Linear and activation: [..., hidden] -> [..., intermediate]."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = _dense(config.intermediate_size, "dense", config, self.dtype_policy)
+        self.activation = activation(config.hidden_act)
+
+    def build(self, input_shape: Any) -> None:
+        self.dense.build(input_shape)
+
+    def call(self, hidden_states: Tensor) -> Tensor:
+        return self.activation(self.dense(hidden_states))
+
+
+class TFElectraLayer(keras.layers.Layer):
+    """One layer: attention, then the feed-forward half."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        policy = self.dtype_policy
+        self.attention = TFElectraAttention(config, name="attention", dtype=policy)
+        self.intermediate = TFElectraIntermediate(config, name="intermediate", dtype=policy)
+        self.residual_output = TFElectraResidualOutput(config.intermediate_size, config, name="output", dtype=policy)
+
+    def build(self, input_shape: Any) -> None:
+        self.attention.build(input_shape)
+        self.intermediate.build(input_shape)
+        self.residual_output.build(input_shape)
+
+    def call(
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        attended, weights = self.attention(
+            hidden_states, layout=layout, output_attentions=output_attentions, training=training
+        )
+        return self.residual_output(self.intermediate(attended), attended, training=training), weights
+
+
+class TFElectraEncoder(keras.layers.Layer):
+    """All layers in turn; returns every hidden state and attention map that was asked for."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self.layer = [
+            TFElectraLayer(config, name=f"layer_{index}", dtype=self.dtype_policy)
+            for index in range(config.num_hidden_layers)
+        ]
+
+    def build(self, input_shape: Any) -> None:
+        for layer in self.layer:
+            layer.build(input_shape)
+
+    def call(
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        all_hidden_states, attentions = [hidden_states], []
+        for layer in self.layer:
+            hidden_states, weights = layer(
+                hidden_states, layout=layout, output_attentions=output_attentions, training=training
+            )
+            all_hidden_states.append(hidden_states)
+            attentions.append(weights)
+        return (
+            hidden_states,
+            tuple(all_hidden_states) if output_hidden_states else None,
+            tuple(attentions) if output_attentions else None,
+        )

@@ -1,0 +1,203 @@
+"""The models: the encoder alone, with the discriminator's head, and with the generator's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from electra_common import ElectraConfig
+from electra_common.outputs import EncoderOutput, HeadOutput
+from electra_tf.embeddings import TFElectraEmbeddings
+from electra_tf.encoder import TFElectraEncoder
+from electra_tf.heads import TFElectraDiscriminatorPredictions, TFElectraGeneratorPredictions, TFElectraVocabularyHead
+from electra_tf.initialization import glorot_initializer
+from electra_tf.layout import PaddedLayout
+from electra_tf.losses import masked_language_modeling_loss, replaced_token_detection_loss
+from electra_tf.outputs import register_outputs
+from electra_tf.pretrained import TFElectraPreTrainedModel
+
+Tensor = Any
+
+register_outputs()
+
+
+class TFElectraModel(TFElectraPreTrainedModel):
+    """The encoder: token ids to hidden states."""
+
+    is_body = True
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(config, **{"name": "electra", **options})
+        self.embeddings = TFElectraEmbeddings(config, name="embeddings", dtype=self.dtype_policy)
+        if config.has_embeddings_projection:
+            self.embeddings_project = keras.layers.Dense(
+                config.hidden_size,
+                kernel_initializer=glorot_initializer(),
+                name="embeddings_project",
+                dtype=self.dtype_policy,
+            )
+        self.encoder = TFElectraEncoder(config, name="encoder", dtype=self.dtype_policy)
+        self.initialize()
+
+    def build(self, input_shape: Any = None) -> None:
+        self.embeddings.build()
+        if self.config.has_embeddings_projection:
+            self.embeddings_project.build((None, None, self.config.embedding_size))
+        self.encoder.build((None, None, self.config.hidden_size))
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool | None = None,
+    ) -> EncoderOutput | tuple[Any, ...]:
+        """Encode a batch.
+
+        Args:
+            input_ids: [batch, length] token ids; or give ``inputs_embeds``.
+            attention_mask: [batch, length], 1 for real tokens and 0 for padding; all are real by default.
+            token_type_ids: [batch, length], 0 for the first segment and 1 for the second; 0 by default.
+            position_ids: [batch, length]; 0 … length - 1 by default.
+            inputs_embeds: [batch, length, embedding] in place of ``input_ids``, in embedding width.
+            output_attentions: also return the attention weights; the config says what None means.
+            output_hidden_states: also return every layer's input and the last one's output.
+            return_dict: False for a plain tuple.
+            training: whether dropout is active.
+
+        Raises:
+            ValueError: not exactly one input, or more tokens than positions.
+        """
+        config = self.config
+        embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, training=training)
+        if config.has_embeddings_projection:
+            embedded = self.embeddings_project(embedded)  # [batch, length, embedding] -> [batch, length, hidden]
+        hidden_states, all_hidden_states, attentions = self.encoder(
+            embedded,
+            layout=PaddedLayout.from_mask(attention_mask, self.compute_dtype),
+            output_attentions=config.output_attentions if output_attentions is None else output_attentions,
+            output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+            training=training,
+        )
+        output = EncoderOutput(last_hidden_state=hidden_states, hidden_states=all_hidden_states, attentions=attentions)
+        return output if _returns_dict(config, return_dict) else output.to_tuple()
+
+
+class TFElectraForPreTraining(TFElectraPreTrainedModel):
+    """The discriminator: for every token, was it replaced? ``logits`` are [batch, length], positive for yes."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        with keras.name_scope(self.name):
+            self.electra = TFElectraModel(config, dtype=self.dtype_policy)
+        self.discriminator_predictions = TFElectraDiscriminatorPredictions(
+            config, name="discriminator_predictions", dtype=self.dtype_policy
+        )
+        self.initialize()
+
+    def build(self, input_shape: Any = None) -> None:
+        self.discriminator_predictions.build()
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool | None = None,
+    ) -> HeadOutput | tuple[Any, ...]:
+        """Score a batch; arguments as in :class:`TFElectraModel`.
+
+        Args:
+            labels: [batch, length], 1 where the token was replaced; gives ``loss``, the mean over real tokens.
+        """
+        encoded = self.electra(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            training=training,
+        )
+        logits = self.discriminator_predictions(encoded.last_hidden_state)
+        loss = None if labels is None else replaced_token_detection_loss(logits, labels, attention_mask)
+        output = HeadOutput(
+            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
+        return output if _returns_dict(self.config, return_dict) else output.to_tuple()
+
+
+class TFElectraForMaskedLM(TFElectraPreTrainedModel):
+    """The generator: which token stood here? ``logits`` are [batch, length, vocabulary]."""
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        with keras.name_scope(self.name):
+            self.electra = TFElectraModel(config, dtype=self.dtype_policy)
+        self.generator_predictions = TFElectraGeneratorPredictions(
+            config, name="generator_predictions", dtype=self.dtype_policy
+        )
+        self.generator_lm_head = TFElectraVocabularyHead(config, name="generator_lm_head", dtype=self.dtype_policy)
+        self.initialize()
+
+    def build(self, input_shape: Any = None) -> None:
+        self.generator_predictions.build()
+        self.generator_lm_head.build()
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool | None = None,
+    ) -> HeadOutput | tuple[Any, ...]:
+        """Predict the tokens of a batch; arguments as in :class:`TFElectraModel`.
+
+        Args:
+            labels: [batch, length] token ids, -100 where nothing is to be predicted; gives ``loss``, their mean.
+        """
+        encoded = self.electra(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            training=training,
+        )
+        narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
+        logits = self.generator_lm_head(narrowed, self.electra.embeddings.word_embeddings.embeddings)
+        loss = None if labels is None else masked_language_modeling_loss(logits, labels)
+        output = HeadOutput(
+            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
+        return output if _returns_dict(self.config, return_dict) else output.to_tuple()
+
+
+def _returns_dict(config: ElectraConfig, return_dict: bool | None) -> bool:
+    return config.return_dict if return_dict is None else return_dict

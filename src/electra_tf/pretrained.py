@@ -1,0 +1,180 @@
+"""Loading a model from a checkpoint and saving it, for every model class.
+
+What goes where is decided in :mod:`electra_common.weights.loading`, before Keras builds anything. Here the tensors are
+assigned to the variables, transposed where TensorFlow keeps kernels as [input, output].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal, Self, overload
+
+import keras
+import numpy as np
+
+from electra_common import ElectraConfig, LoadReport
+from electra_common.outputs import ModelOutput
+from electra_common.weights.loading import LoadPlan, plan_loading
+from electra_common.weights.names import find_row, keras_path
+from electra_common.weights.saving import save_folder
+from electra_common.weights.shapes import expected_shapes
+from electra_common.weights.tensors import Array, StoredTensor
+from electra_tf.initialization import undrawn_weights
+
+_BODY_NAME = "electra"
+
+
+class TFElectraPreTrainedModel(keras.Model):
+    """What all ELECTRA models share: a config, and weights that come from and go to checkpoints."""
+
+    # Where this class's own variable paths start with the encoder's name.
+    is_body = False
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self.config = config
+
+    def initialize(self) -> None:
+        """Create all variables (see :mod:`electra_tf.initialization`); constructors call this."""
+        self.build((None, None))  # [batch, length], both open; Keras keeps it for the signature of a SavedModel
+        self.built = True
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call the model; a dictionary of inputs, which is what ``fit`` and ``predict`` pass, is spread out first."""
+        if arguments and isinstance(arguments[0], Mapping):
+            return super().__call__(*arguments[1:], **arguments[0], **named)
+        return super().__call__(*arguments, **named)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Hand the output to Keras's losses as a plain dictionary: losses by name are looked up in nothing else."""
+        return super().compute_loss(x, y, _as_plain_dictionary(y_pred), sample_weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Hand the output to Keras's metrics as a plain dictionary."""
+        return super().compute_metrics(x, y, _as_plain_dictionary(y_pred), sample_weight)
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, output_loading_info: Literal[False] = False, **options: Any
+    ) -> Self: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, output_loading_info: Literal[True], **options: Any
+    ) -> tuple[Self, LoadReport]: ...
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        config: ElectraConfig | None = None,
+        component: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        output_loading_info: bool = False,
+        **config_overrides: Any,
+    ) -> Self | tuple[Self, LoadReport]:
+        """Load a checkpoint.
+
+        Args:
+            name_or_path: a folder, a file, the prefix of a TensorFlow checkpoint, or ``owner/name`` on the Hub.
+            config: used in place of the checkpoint's own.
+            component: ``"discriminator"`` or ``"generator"`` where a checkpoint holds both; by default what the class
+                is for.
+            dtype: of the weights: None for float32, ``"auto"`` for the checkpoint's, or a name.
+            revision: branch, tag or commit on the Hub.
+            cache_dir: where downloads are kept.
+            local_files_only: never ask the network.
+            output_loading_info: also return the :class:`LoadReport`.
+            **config_overrides: fields of the config to change, such as ``num_attention_heads=4``.
+
+        Raises:
+            CheckpointError: no such checkpoint, or it is damaged or does not fit; one message names every tensor.
+            ValueError: an argument is wrong.
+        """
+        plan = plan_loading(
+            name_or_path,
+            cls.__name__.removeprefix("TF"),
+            config=config,
+            component=component,
+            dtype=dtype,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            config_overrides=config_overrides,
+        )
+        model = _build(cls, plan)
+        return (model, plan.report) if output_loading_info else model
+
+    def save_pretrained(self, folder: str | Path, *, format: str = "safetensors") -> None:
+        """Write ``config.json`` and the weights into a folder that transformers and both our families open.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+            ValueError: the format is not known.
+        """
+        tensors = {name: _stored(name, variable) for name, variable in canonical_state(self).items()}
+        dtypes = sorted({tensor.dtype for tensor in tensors.values()})
+        config = self.config.replace(architectures=(_architecture(self),), dtype=dtypes[0])
+        save_folder(folder, config, tensors, format=format)
+
+
+def canonical_state(model: TFElectraPreTrainedModel) -> dict[str, keras.Variable]:
+    """Return ``{canonical name: variable}`` of a model, the tied projection left out."""
+    variables = {_path(model, variable): variable for variable in model.weights if _is_weight(variable)}
+    names = expected_shapes(model.config, _architecture(model))
+    return {name: variables[keras_path(name)] for name in names}
+
+
+def _as_plain_dictionary(output: Any) -> Any:
+    return dict(output) if isinstance(output, ModelOutput) else output
+
+
+def _architecture(model: TFElectraPreTrainedModel) -> str:
+    return type(model).__name__.removeprefix("TF")
+
+
+def _is_weight(variable: keras.Variable) -> bool:
+    return "seed_generator" not in variable.path  # dropout keeps its random state in a variable
+
+
+def _path(model: TFElectraPreTrainedModel, variable: keras.Variable) -> str:
+    """Return a variable's path without the outermost model's name, which is the user's to choose."""
+    path: str = variable.path.removeprefix(f"{model.name}/")
+    return f"{_BODY_NAME}/{path}" if model.is_body else path
+
+
+def _build(cls: type[Any], plan: LoadPlan) -> Any:
+    """Make the model, then give it the checkpoint's tensors; a new head keeps what it was initialised with."""
+    with nullcontext() if plan.report.new else undrawn_weights():
+        model = cls(plan.config, dtype=plan.dtype)
+    variables = canonical_state(model)
+    for name, tensor in plan.tensors.items():
+        variables.pop(name).assign(_oriented(name, tensor.read()))
+    assert set(variables) == set(plan.report.new), f"the plan left variables unset: {sorted(variables)}"
+    return model
+
+
+def _oriented(name: str, array: Array) -> Array:
+    """Turn an array between the canonical [output, input] and TensorFlow's [input, output], where they differ."""
+    row = find_row(name)
+    assert row is not None
+    return array.T if row.transpose else array
+
+
+def _stored(name: str, variable: keras.Variable) -> StoredTensor:
+    shape = tuple(variable.shape)
+    row = find_row(name)
+    return StoredTensor(
+        name,
+        shape[::-1] if row is not None and row.transpose else shape,
+        variable.dtype,
+        lambda: _oriented(name, np.asarray(variable.numpy())),
+    )

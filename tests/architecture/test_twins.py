@@ -1,0 +1,98 @@
+"""electra_pt and electra_tf are twins: the same files, names and arguments, in the same order. Checked by source."""
+
+import ast
+
+import pytest
+
+from support.fixtures import REPOSITORY
+
+PT = REPOSITORY / "src" / "electra_pt"
+TF = REPOSITORY / "src" / "electra_tf"
+
+# What only one framework needs, with the reason.
+ONLY_TF_FILES = {"outputs.py": "Keras must be told about output classes; torch takes dictionaries apart by itself"}
+ONLY_TF_ARGUMENTS = {
+    "training": "Keras passes the mode as an argument, torch keeps it in the module",
+    "**options": "Keras layers take name and dtype when they are made",
+}
+# Files whose functions differ because the frameworks do: torch draws weights in place, Keras hands over initialisers.
+DIFFERENT_INSIDE = {"initialization.py"}
+# What Keras itself calls on a model or layer, and torch has no counterpart of.
+KERAS_METHODS = {
+    "build": "makes the variables; torch makes parameters in the constructor",
+    "compute_loss": "called by fit and evaluate",
+    "compute_metrics": "called by fit and evaluate",
+}
+METHOD_NAMES = {"call": "forward"}
+
+
+def names(folder):
+    return {file.name for file in folder.glob("*.py")}
+
+
+FILES = sorted(names(PT) & names(TF) - DIFFERENT_INSIDE)
+
+
+def test_both_families_have_the_same_files():
+    assert names(TF) - names(PT) == set(ONLY_TF_FILES)
+    assert names(PT) - names(TF) == set()
+
+
+def arguments(function):
+    spec = function.args
+    plain = [item.arg for item in (*spec.posonlyargs, *spec.args)]
+    named = [item.arg for item in spec.kwonlyargs]
+    rest = [f"*{spec.vararg.arg}"] if spec.vararg else []
+    rest += [f"**{spec.kwarg.arg}"] if spec.kwarg else []
+    return [*plain, "*", *named, *rest]
+
+
+def is_public(name):
+    return not name.startswith("_") or name == "__init__"
+
+
+def is_overload(function):
+    return any(ast.unparse(item) == "overload" for item in function.decorator_list)
+
+
+def outline(file):
+    """Return [(class and function name, [argument names])] of the public names of a file, in order."""
+    result = []
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and is_public(node.name):
+            result.append((node.name, arguments(node)))
+        if isinstance(node, ast.ClassDef) and is_public(node.name):
+            name = node.name.removeprefix("TF")
+            methods = [item for item in node.body if isinstance(item, ast.FunctionDef) and is_public(item.name)]
+            result.append((name, []))
+            result += [
+                (f"{name}.{METHOD_NAMES.get(item.name, item.name)}", arguments(item))
+                for item in methods
+                if not is_overload(item) and item.name not in KERAS_METHODS
+            ]
+    return result
+
+
+def without_framework_arguments(found):
+    return [(name, [item for item in given if item not in ONLY_TF_ARGUMENTS]) for name, given in found]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_public_names_and_arguments_agree(file):
+    assert without_framework_arguments(outline(TF / file)) == outline(PT / file)
+
+
+def test_both_families_export_the_same_names():
+    def exported(folder):
+        tree = ast.parse((folder / "__init__.py").read_text())
+        lists = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
+        return sorted(name.removeprefix("TF") for name in ast.literal_eval(lists[0]))
+
+    assert exported(PT) == exported(TF)
+
+
+def test_the_outline_sees_what_it_should():
+    """A guard for the guard: an outline that finds nothing would make every comparison pass."""
+    found = dict(outline(PT / "modeling.py"))
+    assert found["ElectraModel.forward"][:4] == ["self", "input_ids", "attention_mask", "token_type_ids"]
+    assert "labels" in found["ElectraForMaskedLM.forward"]

@@ -1,0 +1,193 @@
+"""inspect and convert: what they print, what they write, and how they fail."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from electra_common import ElectraConfig, open_checkpoint
+from electra_common.cli.main import main
+from electra_common.cli.options import parse_heads
+from electra_common.comparison import compare_outputs
+from electra_common.weights.fingerprint import fingerprint
+from support.fixtures import GOOGLE, TRANSFORMERS
+
+HEADS = "discriminator=4,generator=1"
+
+
+@pytest.fixture
+def electra(monkeypatch, capsys):
+    """Run the command line in this process; returns (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["electra", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        code = stopped.value.code
+        return 0 if code is None else code, captured.out, captured.err
+
+    return run
+
+
+def assert_one_clear_line(result, *words):
+    """Exit code 2, nothing on standard output, one line on standard error that holds the words, and no traceback."""
+    code, out, err = result
+    assert code == 2, (code, out, err)
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_inspect_shows_both_networks_of_a_google_checkpoint(electra):
+    code, out, _ = electra("inspect", GOOGLE / "trained")
+    assert code == 0
+    for expected in ("format: tf1", "discriminator (ElectraForPreTraining)", "generator (ElectraForMaskedLM)",
+                     "224 tensors: Adam slot", "assumed to be hidden size // 64"):  # fmt: skip
+        assert expected in out
+
+
+def test_inspect_json_is_one_object_with_the_fingerprint(electra):
+    code, out, _ = electra("inspect", GOOGLE / "trained", "--json", "--tensors", "--num-attention-heads", HEADS)
+    content = json.loads(out)
+    assert code == 0
+    assert content["format"] == "tf1"
+    for item in content["components"]:
+        tensors = open_checkpoint(GOOGLE / "trained").component(item["component"]).tensors
+        assert item["fingerprint"] == fingerprint(tensors)
+        assert len(item["tensors"]) == item["tensor_count"] == len(tensors)
+        assert item["config"]["num_attention_heads"] == parse_heads(HEADS)[item["component"]]
+
+
+def test_inspect_without_fingerprint_does_not_read_the_weights(electra, tmp_path):
+    """The data file is full of holes here: anything that reads it finds damage."""
+    shutil.copytree(GOOGLE / "trained", tmp_path / "copy")
+    data = next((tmp_path / "copy").glob("*.data-*"))
+    size = data.stat().st_size
+    data.unlink()
+    data.write_bytes(bytes(size))
+    assert electra("inspect", tmp_path / "copy", "--no-fingerprint")[0] == 0
+    assert_one_clear_line(electra("inspect", tmp_path / "copy"), "damaged", "checksum")
+
+
+def test_inspect_of_an_incomplete_checkpoint_says_what_is_missing(electra, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(TRANSFORMERS / "small-like" / "ForPreTraining", folder)
+    config = ElectraConfig.from_pretrained(folder)
+    config.replace(num_hidden_layers=4).save_pretrained(folder)
+    code, out, _ = electra("inspect", folder, "--json")
+    assert code == 1
+    assert "missing" in json.loads(out)["components"][0]["problems"]
+
+
+def test_convert_writes_two_folders_with_unchanged_fingerprints(electra, tmp_path):
+    code, out, _ = electra("convert", GOOGLE / "trained", tmp_path / "new", "--num-attention-heads", HEADS, "--json")
+    assert code == 0
+    assert_one_clear_line(electra("inspect", tmp_path / "new"), "in its folders discriminator and generator")
+    for item in json.loads(out)["written"]:
+        assert item["unchanged"]
+        folder = tmp_path / "new" / item["component"]
+        assert ElectraConfig.from_pretrained(folder).num_attention_heads == parse_heads(HEADS)[item["component"]]
+        assert fingerprint(open_checkpoint(folder).component().tensors) == item["fingerprint_before"]
+
+
+def test_convert_of_one_network_goes_into_the_folder_itself(electra, tmp_path):
+    code, out, _ = electra("convert", GOOGLE / "trained", tmp_path / "new", "--component", "generator")
+    assert code == 0
+    assert "ElectraForMaskedLM" in out
+    assert {item.name for item in (tmp_path / "new").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_an_existing_target_is_refused_and_left_alone_unless_asked(electra, tmp_path):
+    target = tmp_path / "new"
+    target.mkdir()
+    (target / "precious.txt").write_text("mine")
+    assert_one_clear_line(electra("convert", GOOGLE / "trained", target), "exists already")
+    assert (target / "precious.txt").read_text() == "mine"
+    assert electra("convert", GOOGLE / "trained", target, "--overwrite")[0] == 0
+    assert {item.name for item in target.iterdir()} == {"discriminator", "generator"}
+
+
+def damage(folder, kind):
+    """Copy a Google checkpoint and break it."""
+    shutil.copytree(GOOGLE / "trained", folder)
+    data = next(folder.glob("*.data-*"))
+    content = bytearray(data.read_bytes())
+    if kind == "truncated":
+        content = content[: len(content) // 2]
+    elif kind == "flipped":
+        content[len(content) // 3] ^= 1
+    data.chmod(0o644)
+    data.unlink() if kind == "missing" else data.write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("truncated", "truncated"), ("flipped", "checksum"), ("missing", "No such file")]
+)
+@pytest.mark.parametrize("command", ["inspect", "convert"])
+def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing_behind(electra, tmp_path, kind, word, command):
+    source = damage(tmp_path / "broken", kind)
+    target = [tmp_path / "new"] if command == "convert" else []
+    assert_one_clear_line(electra(command, source, *target), word)
+    assert [item.name for item in tmp_path.iterdir()] == ["broken"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inspect", "/nowhere/at/all"], ["/nowhere/at/all", "no such file or folder"]),
+        (["inspect", GOOGLE / "spec.json"], ["no checkpoint found", "expected model.safetensors"]),
+        (["convert", GOOGLE / "trained", "x", "--component", "teacher"], ["component must be", "'teacher'"]),
+        (["convert", TRANSFORMERS / "base-like/Model", "x", "--component", "generator"], ["holds no generator"]),
+        (["convert", GOOGLE / "trained", "x", "--format", "onnx"], ["format must be one of", "onnx"]),
+        (["convert", GOOGLE / "trained", "x", "--num-attention-heads", "4"], ["two networks", "discriminator="]),
+        (["convert", GOOGLE / "trained", "x", "--num-attention-heads", "four"], ["--num-attention-heads", "four"]),
+        (["compare", GOOGLE / "trained", "--ids", "a", "--text", "b"], ["--text or --ids"]),
+    ],
+)
+def test_bad_input_is_one_clear_line(electra, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert_one_clear_line(electra(*arguments), *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_argument_is_exit_code_2(electra):
+    assert electra("convert", GOOGLE)[0] == 2
+
+
+def test_the_version_is_shown(electra):
+    code, out, _ = electra("--version")
+    assert code == 0
+    assert out.startswith("electra-dual ")
+
+
+def test_the_shell_can_complete_commands():
+    environment = {
+        **os.environ,
+        "_ELECTRA_COMPLETE": "complete_bash",
+        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+        "COMP_WORDS": "electra co",
+        "COMP_CWORD": "1",
+    }
+    code = "import sys; sys.argv[0] = 'electra'; from electra_common.cli.main import app; app(prog_name='electra')"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.stdout.split() == ["convert", "compare"]
+
+
+def test_differences_come_in_the_order_of_the_data_and_nan_is_never_small():
+    first = {"logits": np.zeros(3), "hidden_states/10": np.ones(2), "hidden_states/2": np.ones(2),
+             "attentions/2": np.ones(2)}  # fmt: skip
+    second = {**first, "hidden_states/10": np.array([1.0, np.nan]), "logits": np.array([0.0, -0.5, 0.0])}
+    found = compare_outputs(first, second)
+    assert [item.name for item in found] == ["hidden_states/2", "attentions/2", "hidden_states/10", "logits"]
+    assert [item.largest for item in found] == [0.0, 0.0, np.inf, 0.5]
+    assert found[2].label == "layer 9 output"

@@ -1,0 +1,141 @@
+"""Writing: complete, or as it was before; through errors and through kills."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from electra_common import CheckpointError
+from electra_common.weights.atomic import new_folder, write_files
+
+
+def content_of(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def fail_halfway(stream):
+    stream.write(b"half")
+    raise RuntimeError("the power is gone")
+
+
+def test_files_are_written_from_bytes_and_from_functions(tmp_path):
+    write_files(tmp_path / "a" / "b", {"one": b"1", "two": lambda stream: stream.write(b"22")})
+    assert content_of(tmp_path / "a" / "b") == {"one": b"1", "two": b"22"}
+
+
+def test_an_error_while_writing_leaves_the_old_files_and_nothing_temporary(tmp_path):
+    old = {"model": b"old model", "config": b"old config"}
+    write_files(tmp_path, old)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        write_files(tmp_path, {"model": b"new model", "config": fail_halfway})
+    assert content_of(tmp_path) == old
+
+
+def test_an_interrupt_while_writing_leaves_the_old_files(tmp_path):
+    def interrupt(stream):
+        raise KeyboardInterrupt
+
+    write_files(tmp_path, {"model": b"old"})
+    with pytest.raises(KeyboardInterrupt):
+        write_files(tmp_path, {"model": interrupt})
+    assert content_of(tmp_path) == {"model": b"old"}
+
+
+def test_a_full_disk_is_a_checkpoint_error_that_leaves_the_old_files(tmp_path):
+    def no_space(stream):
+        raise OSError(28, "No space left on device")
+
+    write_files(tmp_path, {"model": b"old"})
+    with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
+        write_files(tmp_path, {"model": no_space})
+    assert content_of(tmp_path) == {"model": b"old"}
+
+
+def test_a_new_folder_appears_when_the_block_ends(tmp_path):
+    with new_folder(tmp_path / "new") as temporary:
+        (temporary / "file").write_bytes(b"x")
+        assert not (tmp_path / "new").exists()
+    assert content_of(tmp_path / "new") == {"file": b"x"}
+    assert [item.name for item in tmp_path.iterdir()] == ["new"]
+
+
+def test_an_error_in_the_block_leaves_nothing(tmp_path):
+    def write_and_fail():
+        with new_folder(tmp_path / "new") as temporary:
+            (temporary / "file").write_bytes(b"x")
+            raise RuntimeError("the power is gone")
+
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        write_and_fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_in_the_block_leaves_the_folder_that_was_to_be_replaced(tmp_path):
+    write_files(tmp_path / "new", {"file": b"old"})
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "new", overwrite=True):
+        raise RuntimeError
+    assert content_of(tmp_path / "new") == {"file": b"old"}
+    assert [item.name for item in tmp_path.iterdir()] == ["new"]
+
+
+def test_an_existing_folder_is_refused(tmp_path):
+    write_files(tmp_path / "new", {"file": b"old"})
+    with pytest.raises(CheckpointError, match="exists already"), new_folder(tmp_path / "new"):
+        raise AssertionError
+    assert content_of(tmp_path / "new") == {"file": b"old"}
+
+
+def test_an_existing_file_is_refused(tmp_path):
+    (tmp_path / "new").write_bytes(b"old")
+    with pytest.raises(CheckpointError, match="exists already"), new_folder(tmp_path / "new"):
+        raise AssertionError
+    assert (tmp_path / "new").read_bytes() == b"old"
+
+
+def test_overwriting_replaces_the_whole_folder(tmp_path):
+    write_files(tmp_path / "new", {"old": b"old"})
+    with new_folder(tmp_path / "new", overwrite=True) as temporary:
+        (temporary / "file").write_bytes(b"x")
+    assert content_of(tmp_path / "new") == {"file": b"x"}
+    assert [item.name for item in tmp_path.iterdir()] == ["new"]
+
+
+# Writes a first piece, says so, and then goes on without end.
+WRITER = """
+import sys
+from pathlib import Path
+from electra_common.weights.atomic import new_folder, write_files
+
+def endless(stream):
+    stream.write(b"new" * 1000)
+    stream.flush()
+    print("writing", flush=True)
+    while True:
+        stream.write(b"new")
+
+target = Path(sys.argv[2])
+if sys.argv[1] == "files":
+    write_files(target, {"config": b"new", "model": endless})
+else:
+    with new_folder(target, overwrite=True) as temporary:
+        write_files(temporary, {"config": b"new", "model": endless})
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL")
+@pytest.mark.parametrize("way", ["files", "folder"])
+def test_a_kill_while_writing_leaves_the_old_files(way, tmp_path):
+    old = {"model": b"old model", "config": b"old config"}
+    write_files(tmp_path / "target", old)
+    process = subprocess.Popen([sys.executable, "-c", WRITER, way, tmp_path / "target"], stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout.readline() == b"writing\n"
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found = content_of(tmp_path / "target")
+    assert {name: found[name] for name in old} == old
+    # What the dead process left has a name that no reader looks at.
+    assert all(name.startswith(".") and name.endswith(".tmp") for name in found.keys() - old.keys())

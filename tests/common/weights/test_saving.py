@@ -1,0 +1,80 @@
+"""A written folder: transformers' file names, tensor names and metadata, and the same weights."""
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from electra_common import CheckpointError, ElectraConfig, open_checkpoint
+from electra_common.weights.saving import save_folder
+from support.fixtures import ALL_HEADS, TRANSFORMERS
+from support.tiny_networks import assert_same_bytes, stored
+
+
+def canonical(head):
+    """Config and arrays of a fixture, with the prefix that canonical names have."""
+    folder = TRANSFORMERS / "small-like" / head
+    arrays = load_file(folder / "model.safetensors")
+    prefix = "electra." if head == "Model" else ""
+    return ElectraConfig.from_pretrained(folder), {prefix + name: array for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("head", ALL_HEADS)
+def test_a_saved_folder_has_the_names_and_weights_that_transformers_wrote(head, tmp_path):
+    config, arrays = canonical(head)
+    save_folder(tmp_path / "new", config, stored(arrays))
+    source = TRANSFORMERS / "small-like" / head
+    assert_same_bytes(load_file(source / "model.safetensors"), load_file(tmp_path / "new" / "model.safetensors"))
+    assert (tmp_path / "new" / "config.json").read_bytes() == (source / "config.json").read_bytes()
+
+
+def test_a_saved_folder_holds_two_files_and_nothing_temporary(tmp_path):
+    config, arrays = canonical("ForPreTraining")
+    save_folder(tmp_path, config, stored(arrays))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_the_metadata_say_format_pt(tmp_path):
+    config, arrays = canonical("ForPreTraining")
+    save_folder(tmp_path, config, stored(arrays))
+    with safe_open(tmp_path / "model.safetensors", "np") as file:
+        assert file.metadata()["format"] == "pt"
+
+
+def test_a_saved_folder_is_opened_again(tmp_path):
+    config, arrays = canonical("ForMaskedLM")
+    save_folder(tmp_path, config, stored(arrays))
+    checkpoint = open_checkpoint(tmp_path)
+    found = {name: tensor.read() for name, tensor in checkpoint.component("generator").tensors.items()}
+    assert_same_bytes(arrays, found)
+    assert checkpoint.config == config
+
+
+def test_other_files_of_the_folder_stay(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n")
+    config, arrays = canonical("Model")
+    save_folder(tmp_path, config, stored(arrays))
+    assert (tmp_path / "vocab.txt").read_text() == "[PAD]\n"
+
+
+def test_saving_over_an_older_folder_replaces_it(tmp_path):
+    for factor in (1, 2):
+        config, arrays = canonical("Model")
+        doubled = {name: array * np.float32(factor) for name, array in arrays.items()}
+        save_folder(tmp_path, config, stored(doubled))
+    found = load_file(tmp_path / "model.safetensors")
+    assert_same_bytes({name.removeprefix("electra."): array for name, array in doubled.items()}, found)
+
+
+def test_an_unknown_format_is_a_wrong_argument(tmp_path):
+    config, arrays = canonical("Model")
+    with pytest.raises(ValueError, match="format must be one of safetensors, found 'onnx'"):
+        save_folder(tmp_path / "new", config, stored(arrays), format="onnx")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_a_file_is_a_checkpoint_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    config, arrays = canonical("Model")
+    with pytest.raises(CheckpointError, match="file: cannot be written"):
+        save_folder(tmp_path / "file", config, stored(arrays))

@@ -1,0 +1,58 @@
+"""TensorFlow against the numbers that Google's code recorded: both checkpoints, both networks."""
+
+import numpy as np
+import pytest
+
+from support.assertions import assert_close
+from support.fixtures import GOOGLE, GOOGLE_HEADS
+from support.tolerances import FORWARD
+
+keras = pytest.importorskip("keras")
+
+from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
+from electra_tf.losses import masked_language_modeling_loss  # noqa: E402
+from reference.google_recording import (  # noqa: E402
+    CHECKPOINTS,
+    assert_hidden_states,
+    at_masked_positions,
+    inputs,
+    recorded_step,
+)
+
+
+def run(model_class, checkpoint, component, batch, **extra):
+    model = model_class.from_pretrained(
+        GOOGLE / checkpoint, component=component, num_attention_heads=GOOGLE_HEADS[component]
+    )
+    return model(**batch, output_hidden_states=True, **extra)
+
+
+@pytest.mark.parametrize(("checkpoint", "step"), CHECKPOINTS.items())
+def test_discriminator_gives_the_recorded_numbers(checkpoint, step):
+    values = recorded_step(step)
+    batch = inputs(values, "corrupted_input_ids")
+    output = run(TFElectraForPreTraining, checkpoint, "discriminator", batch, labels=values["is_fake"])
+    real = values["input_mask"] == 1
+    assert_hidden_states("discriminator", values, [state.numpy() for state in output.hidden_states])
+    probabilities = keras.ops.sigmoid(output.logits).numpy()
+    assert_close("probabilities", values["discriminator_probs"][real], probabilities[real], FORWARD)
+    assert_close("loss", values["disc_loss"], output.loss.numpy(), FORWARD)
+
+
+@pytest.mark.parametrize(("checkpoint", "step"), CHECKPOINTS.items())
+def test_generator_gives_the_recorded_numbers(checkpoint, step):
+    values = recorded_step(step)
+    output = run(TFElectraForMaskedLM, checkpoint, "generator", inputs(values, "masked_input_ids"))
+    assert_hidden_states("generator", values, [state.numpy() for state in output.hidden_states])
+    logits = at_masked_positions(np.asarray(output.logits), values)
+    assert_close("logits", values["generator_logits_at_masked"], logits, FORWARD)
+    loss = masked_language_modeling_loss(logits, values["masked_lm_ids"], values["masked_lm_weights"])
+    assert_close("loss", values["mlm_loss"], loss.numpy(), FORWARD)
+
+
+@pytest.mark.parametrize("component", GOOGLE_HEADS)
+def test_the_bare_encoder_loads_from_either_network(component):
+    values = recorded_step("eval")
+    ids = "corrupted_input_ids" if component == "discriminator" else "masked_input_ids"
+    output = run(TFElectraModel, "trained/model.ckpt-6", component, inputs(values, ids))
+    assert_hidden_states(component, values, [state.numpy() for state in output.hidden_states])
