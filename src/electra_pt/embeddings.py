@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from electra_common import ElectraConfig
+from electra_pt.initialization import Embedding
 
 
 class ElectraEmbeddings(nn.Module):
@@ -18,9 +19,9 @@ class ElectraEmbeddings(nn.Module):
         super().__init__()
         width = config.embedding_size
         self.max_position_embeddings = config.max_position_embeddings
-        self.word_embeddings = _table(config.vocab_size, width, padding_idx=config.pad_token_id)
-        self.position_embeddings = _table(config.max_position_embeddings, width)
-        self.token_type_embeddings = _table(config.type_vocab_size, width)
+        self.word_embeddings = Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.position_embeddings = Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -57,15 +58,3 @@ class ElectraEmbeddings(nn.Module):
         summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
         normalised: Tensor = self.dropout(self.LayerNorm(summed))
         return normalised
-
-
-def _table(entries: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
-    """Make an embedding whose weights are left to :mod:`electra_pt.initialization`.
-
-    ``nn.Embedding`` itself would draw them first; on the meta device, where loading builds models, that draw imports
-    torch's whole compiler (1.7 s of 0.1).
-    """
-    table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
-        torch.empty(entries, width), freeze=False, padding_idx=padding_idx
-    )
-    return table

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from electra_common import ElectraConfig
 from electra_pt.activations import activation
+from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
 
 
@@ -21,9 +22,9 @@ class ElectraSelfAttention(nn.Module):
         self.num_attention_heads = config.num_attention_heads
         self.head_size = config.head_size
         self.dropout_probability = config.attention_probs_dropout_prob
-        self.query = nn.Linear(config.hidden_size, config.hidden_size)
-        self.key = nn.Linear(config.hidden_size, config.hidden_size)
-        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.query = Linear(config.hidden_size, config.hidden_size)
+        self.key = Linear(config.hidden_size, config.hidden_size)
+        self.value = Linear(config.hidden_size, config.hidden_size)
 
     def forward(
         self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
@@ -44,7 +45,7 @@ class ElectraResidualOutput(nn.Module):
 
     def __init__(self, input_size: int, config: ElectraConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(input_size, config.hidden_size)
+        self.dense = Linear(input_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -73,7 +74,7 @@ class ElectraIntermediate(nn.Module):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.dense = Linear(config.hidden_size, config.intermediate_size)
         self.activation = activation(config.hidden_act)
 
     def forward(self, hidden_states: Tensor) -> Tensor:

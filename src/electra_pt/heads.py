@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from electra_common import ElectraConfig
 from electra_pt.activations import activation
+from electra_pt.initialization import Linear
 
 
 class ElectraDiscriminatorPredictions(nn.Module):
@@ -15,9 +16,9 @@ class ElectraDiscriminatorPredictions(nn.Module):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
         self.activation = activation(config.hidden_act)
-        self.dense_prediction = nn.Linear(config.hidden_size, 1)
+        self.dense_prediction = Linear(config.hidden_size, 1)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         logits: Tensor = self.dense_prediction(self.activation(self.dense(hidden_states)))
@@ -30,7 +31,7 @@ class ElectraGeneratorPredictions(nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.LayerNorm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
-        self.dense = nn.Linear(config.hidden_size, config.embedding_size)
+        self.dense = Linear(config.hidden_size, config.embedding_size)
         self.activation = activation(config.generator_hidden_act)
 
     def forward(self, hidden_states: Tensor) -> Tensor:

@@ -21,6 +21,24 @@ from electra_common import ElectraConfig
 GLOROT_MODULES = ("embeddings_project", "dense_prediction")
 
 
+class Linear(nn.Linear):
+    """A linear layer that draws nothing on the meta device, where loading builds models."""
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as torch does, unless there is no memory behind them."""
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
+class Embedding(nn.Embedding):
+    """An embedding that draws nothing on the meta device: drawing there imports torch's compiler, for over a second."""
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as torch does, unless there is no memory behind them."""
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 def initialize_weights(model: nn.Module, config: ElectraConfig) -> None:
     """Draw all weights of a model anew, from torch's default generator."""
     for name, module in model.named_modules():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from electra_common import ElectraConfig
 from electra_common.outputs import EncoderOutput, HeadOutput
 from electra_pt.embeddings import ElectraEmbeddings
 from electra_pt.encoder import ElectraEncoder
 from electra_pt.heads import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions, ElectraVocabularyHead
+from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
 from electra_pt.losses import masked_language_modeling_loss, replaced_token_detection_loss
 from electra_pt.pretrained import ElectraPreTrainedModel
@@ -25,7 +26,7 @@ class ElectraModel(ElectraPreTrainedModel):
         super().__init__(config)
         self.embeddings = ElectraEmbeddings(config)
         if config.has_embeddings_projection:
-            self.embeddings_project = nn.Linear(config.embedding_size, config.hidden_size)
+            self.embeddings_project = Linear(config.embedding_size, config.hidden_size)
         self.encoder = ElectraEncoder(config)
         self.initialize()
 

@@ -39,10 +39,10 @@ class PaddedLayout:
         """
         if attention_mask is None:
             return cls(None)
-        mask = ops.convert_to_tensor(attention_mask)
+        mask = ops.cast(attention_mask, "bool")
         mask = mask[:, None, None, :] if len(mask.shape) == 2 else mask[:, None, :, :]
         smallest = float(ml_dtypes.finfo(dtype).min)
-        return cls(ops.where(mask == 0, ops.cast(smallest, dtype), ops.cast(0.0, dtype)))
+        return cls(ops.where(mask, ops.cast(0.0, dtype), ops.cast(smallest, dtype)))
 
     def attend(
         self,
@@ -73,6 +73,8 @@ class PaddedLayout:
         scores = ops.matmul(query / math.sqrt(query.shape[-1]), ops.transpose(key, (0, 1, 3, 2)))
         if self.attention_bias is not None:
             scores = scores + self.attention_bias
-        weights = dropout(ops.softmax(scores, axis=-1), training=training)
+        # Keras warns of a softmax over one entry, which is what a sequence of one token needs.
+        probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+        weights = dropout(probabilities, training=training)
         gathered = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         return gathered, weights if return_weights else None

@@ -10,28 +10,12 @@ import numpy as np
 import pytest
 
 from electra_common import ElectraConfig, open_checkpoint
-from electra_common.cli.main import main
 from electra_common.cli.options import parse_heads
 from electra_common.comparison import compare_outputs
 from electra_common.weights.fingerprint import fingerprint
 from support.fixtures import GOOGLE, TRANSFORMERS
 
 HEADS = "discriminator=4,generator=1"
-
-
-@pytest.fixture
-def electra(monkeypatch, capsys):
-    """Run the command line in this process; returns (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["electra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        code = stopped.value.code
-        return 0 if code is None else code, captured.out, captured.err
-
-    return run
 
 
 def assert_one_clear_line(result, *words):

@@ -3,31 +3,15 @@
 import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from electra_common.cli.main import main
 from support.fixtures import GOOGLE, TRANSFORMERS
 
 HEADS = ("--num-attention-heads", "discriminator=4,generator=1")
 SMALL = TRANSFORMERS / "small-like" / "ForPreTraining"
 HIDDEN = Path(__file__).parent.parent / "without"
-
-
-@pytest.fixture
-def electra(monkeypatch, capsys):
-    """Run the command line in this process; returns (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["electra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return stopped.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def is_hidden(name):

@@ -109,6 +109,13 @@ def test_a_row_of_padding_alone_gives_finite_numbers(batch):
     assert np.isfinite(TFElectraModel(CONFIG)(**batch).last_hidden_state).all()
 
 
+def test_a_sequence_of_one_token_is_nothing_special(batch):
+    model = TFElectraModel(CONFIG)
+    one = model(batch["input_ids"][:, :1]).last_hidden_state
+    padded = model(batch["input_ids"], np.arange(LENGTH)[None] < np.ones((BATCH, 1))).last_hidden_state
+    assert_close("one token", padded[:, :1], one, FORWARD)
+
+
 def test_a_mask_for_each_query_is_accepted(batch):
     model = TFElectraModel(CONFIG)
     square = np.broadcast_to(batch["attention_mask"][:, None, :], (BATCH, LENGTH, LENGTH))

@@ -1,0 +1,60 @@
+"""The seam for padding: attention asks the layout, and no layer knows how tokens are arranged."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from support.assertions import assert_close
+from support.tolerances import FORWARD
+
+torch = pytest.importorskip("torch")
+
+from electra_common import ElectraConfig  # noqa: E402
+from electra_pt import ElectraModel  # noqa: E402
+from electra_pt.layout import PaddedLayout  # noqa: E402
+
+CONFIG = ElectraConfig(
+    vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=3, num_attention_heads=3,
+    intermediate_size=40, max_position_embeddings=19,
+)  # fmt: skip
+LENGTHS = (13, 1, 7)
+
+
+@dataclass(frozen=True)
+class OneRow:
+    """All real tokens in one row, [tokens, hidden]; each sequence attends to itself."""
+
+    lengths: tuple[int, ...]
+
+    def attend(self, query, key, value, *, dropout, return_weights):
+        layout = PaddedLayout(None)
+        parts = zip(*(tensor.split(self.lengths) for tensor in (query, key, value)), strict=True)
+        gathered = [
+            layout.attend(q[None], k[None], v[None], dropout=dropout, return_weights=return_weights)[0][0]
+            for q, k, v in parts
+        ]
+        return torch.cat(gathered), None
+
+
+def test_the_same_layers_serve_a_packed_row_without_a_change():
+    torch.manual_seed(0)
+    encoder = ElectraModel(CONFIG.replace(initializer_range=0.2)).eval().encoder
+    mask = (torch.arange(13)[None] < torch.tensor(LENGTHS)[:, None]).long()
+    hidden_states = torch.randn(3, 13, 24)
+    padded, *_ = encoder(hidden_states, layout=PaddedLayout.from_mask(mask, torch.float32))
+    packed, *_ = encoder(hidden_states[mask == 1], layout=OneRow(LENGTHS))
+    assert packed.shape == (sum(LENGTHS), 24)
+    assert_close("packed", padded[mask == 1].detach(), packed.detach(), FORWARD)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_weights_are_computed_explicitly_only_when_asked_for(monkeypatch, asked):
+    calls = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *arguments, **options: calls.append(1) or fused(*arguments, **options),
+    )
+    ElectraModel(CONFIG)(torch.ones(2, 5, dtype=torch.long), output_attentions=asked)
+    assert len(calls) == (0 if asked else CONFIG.num_hidden_layers)
