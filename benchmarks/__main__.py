@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--rounds N] [--json]``: the time and memory that users feel, beside the peer's."""
+"""``python -m benchmarks [loading] [conversion] [--rounds N] [--json]``: time and memory that users feel."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.conversion import Converted, inspect_seconds, make_large, measure_conversions
 from benchmarks.measure import Measured, ratios, run_in_turn
 from benchmarks.subjects import first_logits, imports
 from electra_common.cli.console import make_console, make_table
@@ -29,17 +30,37 @@ electra_pt.ElectraForPreTraining(electra_pt.ElectraConfig.preset("base-discrimin
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["loading", "conversion"], help="loading, conversion, or both")
     parser.add_argument("--rounds", type=int, default=7, help="measured runs of each program (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    data: dict[str, Any] = {"machine": _machine()}
     with TemporaryDirectory(prefix="electra-bench-") as name:
-        folder = str(Path(name) / "base")
-        subprocess.run([sys.executable, "-c", _MAKE_BASE, folder], check=True)
-        results = run_in_turn((*first_logits(folder), *imports()), options.rounds)
+        if "loading" in options.parts:
+            folder = str(Path(name) / "base")
+            subprocess.run([sys.executable, "-c", _MAKE_BASE, folder], check=True)
+            results = run_in_turn((*first_logits(folder), *imports()), options.rounds)
+            data["loading"] = [_as_data(item, results) for item in results.values()]
+            if not options.json:
+                _print(make_console(), results)
+        if "conversion" in options.parts:
+            make_large(Path(name) / "large")
+            converted = measure_conversions(Path(name), Path(name) / "large")
+            data |= {"conversion": [vars(item) for item in converted], "inspect": inspect_seconds(Path(name) / "large")}
+            if not options.json:
+                _print_conversions(make_console(), converted, data["inspect"])
     if options.json:
-        print(json.dumps({"machine": _machine(), "results": [_as_data(item, results) for item in results.values()]}))
-    else:
-        _print(make_console(), results)
+        print(json.dumps(data))
+
+
+def _print_conversions(console: Console, converted: list[Converted], inspecting: float) -> None:
+    title = f"ELECTRA-Large, 1.34 GB ({_machine()})"
+    table = make_table(title, "from", "to", "#seconds per GB", "#times a file copy", "#MB beyond the interpreter")
+    for item in converted:
+        numbers = (f"{item.seconds_per_gigabyte:.1f}", f"{item.copies:.1f}", f"{item.megabytes:.0f}")
+        table.add_row(item.source, item.target, *numbers)
+    console.print(table)
+    console.print(f"electra inspect --no-fingerprint: {inspecting:.2f} s")
 
 
 def _machine() -> str:

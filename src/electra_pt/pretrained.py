@@ -96,10 +96,15 @@ class ElectraPreTrainedModel(nn.Module):
         return (model, plan.report) if output_loading_info else model
 
     def save_pretrained(self, folder: str | Path, *, format: str = "safetensors") -> None:
-        """Write ``config.json`` and the weights into a folder that transformers and both our families open.
+        """Write ``config.json`` and the weights into a folder that both our families and the original programs open.
+
+        Args:
+            folder: made if it does not exist.
+            format: ``"safetensors"``, ``"bin"`` (torch), ``"h5"`` (transformers' TensorFlow), ``"tf1"`` (Google) or
+                ``"npz"``.
 
         Raises:
-            CheckpointError: the folder cannot be written.
+            CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.
             ValueError: the format is not known.
         """
         tensors = {name: _stored(name, tensor) for name, tensor in canonical_state(self).items()}

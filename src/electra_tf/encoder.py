@@ -158,6 +158,9 @@ class TFElectraEncoder(keras.layers.Layer):
             TFElectraLayer(config, name=f"layer_{index}", dtype=self.dtype_policy)
             for index in range(config.num_hidden_layers)
         ]
+        # TensorFlow's checkpoints do not look into Keras's lists: without a name of its own, no layer would be saved.
+        for index, layer in enumerate(self.layer):
+            setattr(self, f"layer_{index}", layer)
 
     def build(self, input_shape: Any) -> None:
         for layer in self.layer:

@@ -86,7 +86,7 @@ def test_a_name_that_is_not_in_the_cache_is_a_checkpoint_error(tmp_path):
 def test_a_snapshot_without_weights_is_a_checkpoint_error(cache):
     for file in cache.rglob("model.safetensors"):
         file.unlink()
-    with pytest.raises(CheckpointError, match="no checkpoint found"):
+    with pytest.raises(CheckpointError, match="the cache holds no weights of it"):
         open_checkpoint(NAME, cache_dir=cache, local_files_only=True)
 
 

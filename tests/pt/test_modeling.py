@@ -283,6 +283,16 @@ def test_a_loaded_model_trains_without_touching_the_file(tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("format", ["safetensors", "bin", "h5", "tf1", "npz"])
+@pytest.mark.parametrize("model_class", MODELS)
+def test_every_form_that_is_saved_is_loaded_again(tmp_path, model_class, format):
+    model = model_class(CONFIG)
+    model.save_pretrained(tmp_path, format=format)
+    again = model_class.from_pretrained(tmp_path).state_dict()
+    assert again.keys() == model.state_dict().keys()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
 def test_saving_over_the_folder_a_model_was_loaded_from_is_safe(tmp_path):
     ElectraForPreTraining(CONFIG).save_pretrained(tmp_path)
     model = ElectraForPreTraining.from_pretrained(tmp_path)

@@ -36,12 +36,13 @@ def open_in_transformers(folder, head):
     return model
 
 
+@pytest.mark.parametrize("format", ["safetensors", "bin"])
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("embedding_size", [10, 24])
-def test_what_we_save_opens_in_transformers(tmp_path, head, embedding_size):
+def test_what_we_save_opens_in_transformers(tmp_path, head, embedding_size, format):
     torch.manual_seed(1)
     model = getattr(electra_pt, f"Electra{head}")(CONFIG.replace(embedding_size=embedding_size, initializer_range=0.2))
-    model.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path, format=format)
     assert_close(head, first_output(open_in_transformers(tmp_path, head)), first_output(model), FORWARD)
 
 

@@ -383,6 +383,16 @@ def test_bfloat16_survives_saving_and_loading(tmp_path):
         assert np.array_equal(np.asarray(variable), np.asarray(state[name])), name
 
 
+@pytest.mark.parametrize("format", ["safetensors", "bin", "h5", "tf1", "npz"])
+@pytest.mark.parametrize("model_class", MODELS)
+def test_every_form_that_is_saved_is_loaded_again(tmp_path, model_class, format):
+    model = model_class(CONFIG)
+    model.save_pretrained(tmp_path, format=format)
+    again = canonical_state(model_class.from_pretrained(tmp_path))
+    for name, variable in canonical_state(model).items():
+        assert np.array_equal(variable.numpy(), again[name].numpy()), name
+
+
 def test_saving_over_the_folder_a_model_was_loaded_from_is_safe(tmp_path):
     TFElectraForPreTraining(CONFIG).save_pretrained(tmp_path)
     model = TFElectraForPreTraining.from_pretrained(tmp_path)

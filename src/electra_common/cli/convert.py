@@ -17,6 +17,8 @@ def convert(
     *,
     component: str | None,
     format: str,
+    dtype: str | None,
+    max_shard_size: int | None,
     heads: Heads,
     overwrite: bool,
     as_json: bool,
@@ -28,6 +30,8 @@ def convert(
             target,
             component=component,
             format=format,
+            dtype=dtype,
+            max_shard_size=max_shard_size,
             num_attention_heads=heads,
             overwrite=overwrite,
             progress=update,
@@ -35,11 +39,14 @@ def convert(
     if as_json:
         print_json({"source": source, "format": format, "written": [_as_data(item) for item in done]})
         return 0
-    table = make_table("", "network", "folder", "class", "fingerprint before = after")
+    title = "fingerprint before = after" if dtype is None else "fingerprint after"
+    table = make_table("", "network", "folder", "class", title)
     for item in done:
         table.add_row(item.component, escape(str(item.folder)), item.architecture, item.fingerprint_after)
     console = make_console()
     console.print(table)
+    if dtype is not None:
+        console.print(f"weights changed by {max(item.rounding_error for item in done):.3g} at most by becoming {dtype}")
     return 0
 
 
@@ -51,5 +58,6 @@ def _as_data(item: Conversion) -> dict[str, object]:
         "fingerprint_before": item.fingerprint_before,
         "fingerprint_after": item.fingerprint_after,
         "unchanged": item.unchanged,
+        "rounding_error": item.rounding_error,
         "leftovers": item.report.leftover_reasons(),
     }

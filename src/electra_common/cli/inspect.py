@@ -30,7 +30,8 @@ _SHOWN_SIZES = (
 
 def inspect(path: str, *, with_fingerprint: bool, list_tensors: bool, heads: Heads, as_json: bool) -> int:
     """Print the content of a checkpoint; exit code 1 if a network in it is incomplete."""
-    checkpoint = open_checkpoint(path)
+    # Without the fingerprint only names and shapes are read, so checksums over the data would be a surprise.
+    checkpoint = open_checkpoint(path, verify=with_fingerprint)
     described = [
         describe(checkpoint, component, heads=heads, with_fingerprint=with_fingerprint, show_progress=not as_json)
         for component in checkpoint.components.values()
@@ -87,7 +88,7 @@ def describe(
 
 def config_source(checkpoint: Checkpoint, component: Component, heads: Heads) -> str:
     """Say where a network's config comes from; the number of heads is the part that shapes cannot tell."""
-    if checkpoint.has_config_for(component):
+    if checkpoint.stored_config(component) is not None:
         return "config.json"
     given = heads if isinstance(heads, int | None) else heads.get(component.name)
     return f"shapes; heads {'assumed to be hidden size // 64' if given is None else 'as given'}"

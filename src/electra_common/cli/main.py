@@ -19,6 +19,7 @@ from electra_common.cli.demo import demo
 from electra_common.cli.frameworks import FrameworkError
 from electra_common.cli.inspect import inspect
 from electra_common.cli.options import parse_heads
+from electra_common.weights.formats.shard_index import parse_size
 
 app = typer.Typer(
     name="electra",
@@ -74,7 +75,11 @@ def convert_command(
     source: Source,
     target: Annotated[Path, typer.Argument(help="The new folder; two networks go to subfolders of it.")],
     component: Component = None,
-    format: Annotated[str, typer.Option(help="Form to write: safetensors.")] = "safetensors",
+    format: Annotated[str, typer.Option(help="Form to write: safetensors, bin, h5, tf1 or npz.")] = "safetensors",
+    dtype: Annotated[str | None, typer.Option(help="Change the dtype, such as bfloat16; reports the error.")] = None,
+    max_shard_size: Annotated[
+        str | None, typer.Option(help="Most bytes in one file, such as 500MB; for safetensors and bin.")
+    ] = None,
     heads: Heads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that holds files.")] = False,
     json: Json = False,
@@ -86,6 +91,8 @@ def convert_command(
             target,
             component=component,
             format=format,
+            dtype=dtype,
+            max_shard_size=None if max_shard_size is None else parse_size(max_shard_size),
             heads=parse_heads(heads),
             overwrite=overwrite,
             as_json=json,

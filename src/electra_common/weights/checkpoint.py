@@ -7,32 +7,21 @@ the config of each. Array data is read only when a tensor's ``read`` is called.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from electra_common.config import ElectraConfig
 from electra_common.config_json import read_config_file
-from electra_common.weights.components import (
-    COMPONENTS,
-    DISCRIMINATOR,
-    GENERATOR,
-    Component,
-    google_components,
-    is_google,
-    transformers_component,
-)
+from electra_common.weights.components import DISCRIMINATOR, GENERATOR, Component, find_components
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.formats.bundle_paths import find_prefix, is_bundle_index
-from electra_common.weights.formats.safetensors import looks_like_safetensors, read_safetensors
-from electra_common.weights.formats.tf1_bundle import read_bundle
 from electra_common.weights.hub import resolve_path
 from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, find_row
 from electra_common.weights.shapes import infer_config
-from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.weights_file import open_weights
 
-SAFETENSORS: Final = "safetensors"
-TF1: Final = "tf1"
+# Beside a checkpoint of two networks, config.json describes the discriminator and this file the generator.
+GENERATOR_CONFIG: Final = "generator_config.json"
 
 
 @dataclass(frozen=True)
@@ -41,10 +30,11 @@ class Checkpoint:
 
     Attributes:
         path: the weights file, or the prefix of a TensorFlow checkpoint.
-        format: ``"safetensors"`` or ``"tf1"``.
+        format: such as ``"safetensors"``; see :data:`electra_common.weights.weights_file.FORMATS`.
         components: the networks in it, by name.
         config: the content of a ``config.json`` beside the weights, or None.
         metadata: free strings stored in the file.
+        generator_config: the config of the second network of a checkpoint of two, or None.
     """
 
     path: Path
@@ -52,6 +42,7 @@ class Checkpoint:
     components: Mapping[str, Component]
     config: ElectraConfig | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    generator_config: ElectraConfig | None = None
 
     @property
     def folder(self) -> Path:
@@ -89,20 +80,23 @@ class Checkpoint:
         heads = num_attention_heads
         if isinstance(heads, Mapping):
             heads = heads.get(component.name)
-        if self.config is not None and self.has_config_for(component):
-            return self.config if heads is None else self.config.replace(num_attention_heads=heads)
+        config = self.stored_config(component)
+        if config is not None:
+            return config if heads is None else config.replace(num_attention_heads=heads)
         config = infer_config(component.tensors, str(self.path), num_attention_heads=heads)
         return config.replace(architectures=(architecture_of(component),))
 
-    def has_config_for(self, component: Component) -> bool:
-        """Whether the config beside the weights is this network's.
+    def stored_config(self, component: Component) -> ElectraConfig | None:
+        """Return the config beside the weights, if it is this network's.
 
         One config.json beside a checkpoint of two networks describes the one that its ``architectures`` name.
         """
         if self.config is None or len(self.components) == 1:
-            return self.config is not None
+            return self.config
+        if self.generator_config is not None and component.name == GENERATOR:
+            return self.generator_config
         is_generator = (self.config.architectures or ("",))[0] == "ElectraForMaskedLM"
-        return component.name == (GENERATOR if is_generator else DISCRIMINATOR)
+        return self.config if component.name == (GENERATOR if is_generator else DISCRIMINATOR) else None
 
 
 def architecture_of(component: Component) -> str:
@@ -140,66 +134,26 @@ def open_checkpoint(
 
 
 def _open_path(path: Path, verify: bool) -> Checkpoint:
-    file = _safetensors_file(path)
-    if file is not None:
-        return _open_safetensors(file, verify)
-    prefix = find_prefix(path)
-    if prefix is not None:
-        return _open_bundle(prefix, verify)
-    expected = "model.safetensors, or a TensorFlow checkpoint (model.ckpt-N.index)"
-    raise CheckpointError(f"{path}: no checkpoint found; expected {expected}{_inner_checkpoints(path)}")
-
-
-def _inner_checkpoints(path: Path) -> str:
-    """Say where checkpoints are, if they lie one folder deeper: that is what converting two networks leaves."""
-    inner = [name for name in COMPONENTS if (path / name / "model.safetensors").is_file()]
-    return f"; there are some in its folders {' and '.join(inner)}" if inner else ""
-
-
-def _safetensors_file(path: Path) -> Path | None:
-    if path.is_dir():
-        file = path / "model.safetensors"
-        return file if file.is_file() else None
-    if not path.is_file() or is_bundle_index(path):
-        return None
-    try:
-        with open(path, "rb") as stream:
-            start = stream.read(9)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    return path if looks_like_safetensors(start) or path.suffix == ".safetensors" else None
-
-
-def _read_config(folder: Path) -> ElectraConfig | None:
-    # Anything of that name must be readable: a dead link, a pipe or a folder is no reason to guess sizes from shapes.
-    file = folder / "config.json"
-    return ElectraConfig(**read_config_file(file)) if file.exists() or file.is_symlink() else None
-
-
-def _open_safetensors(file: Path, verify: bool) -> Checkpoint:
-    tensors, metadata = read_safetensors(file, verify=verify)
-    if metadata.get("format", "pt") not in ("pt", "np"):
-        raise CheckpointError(
-            f"{file}: holds the tensors of another framework (format {metadata['format'][:20]!r}, expected 'pt')"
-        )
-    config = _read_config(file.parent)
-    component = transformers_component(
-        tensors,
-        architecture=config.architectures[0] if config is not None and config.architectures else None,
-        tied=config is None or config.tie_word_embeddings,
+    weights = open_weights(path, verify=verify)
+    folder = weights.path.parent
+    config = _read_config(folder / "config.json")
+    architecture = config.architectures[0] if config is not None and config.architectures else None
+    components = find_components(
+        weights.tensors, architecture=architecture, tied=config is None or config.tie_word_embeddings
     )
-    _check_is_electra(file, component.tensors, tensors)
-    return Checkpoint(file, SAFETENSORS, {component.name: component}, config, metadata)
+    components = {
+        name: replace(component, leftovers={**component.leftovers, **weights.set_aside})
+        for name, component in components.items()
+    }
+    if not any(component.tensors for component in components.values()):
+        some = ", ".join(sorted(weights.tensors)[:3]) or "nothing"
+        raise CheckpointError(
+            f"{weights.path}: none of its {len(weights.tensors)} tensors has a name of ELECTRA's (it holds {some})"
+        )
+    generator_config = _read_config(folder / GENERATOR_CONFIG) if len(components) > 1 else None
+    return Checkpoint(weights.path, weights.format, components, config, weights.metadata, generator_config)
 
 
-def _open_bundle(prefix: Path, verify: bool) -> Checkpoint:
-    tensors, _ = read_bundle(prefix, verify=verify)
-    components = google_components(tensors) if is_google(tensors) else {}
-    _check_is_electra(prefix, components, tensors)
-    return Checkpoint(prefix, TF1, components, _read_config(prefix.parent))
-
-
-def _check_is_electra(path: Path, found: Mapping[str, object], tensors: Mapping[str, StoredTensor]) -> None:
-    if not found:
-        some = ", ".join(sorted(tensors)[:3]) or "nothing"
-        raise CheckpointError(f"{path}: none of its {len(tensors)} tensors has a name of ELECTRA's (it holds {some})")
+def _read_config(file: Path) -> ElectraConfig | None:
+    # Anything of that name must be readable: a dead link, a pipe or a folder is no reason to guess sizes from shapes.
+    return ElectraConfig(**read_config_file(file)) if file.exists() or file.is_symlink() else None

@@ -14,14 +14,17 @@ from typing import Final
 
 import numpy as np
 
+from electra_common.weights.flax_names import flax_tensors
 from electra_common.weights.names import (
     BODY,
     TIED_VOCABULARY_WEIGHT,
     WORD_EMBEDDINGS,
     find_row,
     google_names,
+    rows,
 )
 from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.transformers_tf import transformers_tf_tensors
 
 DISCRIMINATOR: Final = "discriminator"
 GENERATOR: Final = "generator"
@@ -61,6 +64,22 @@ class Component:
 def is_google(names: Mapping[str, StoredTensor]) -> bool:
     """Whether the names are those of Google's TF1 code."""
     return "electra/embeddings/word_embeddings" in names
+
+
+def find_components(
+    tensors: Mapping[str, StoredTensor], *, architecture: str | None, tied: bool
+) -> dict[str, Component]:
+    """Return the networks that the tensors of a file belong to, whichever program named them.
+
+    Args:
+        tensors: by the names in the file.
+        architecture: the class that a config beside the weights names.
+        tied: whether the config ties the vocabulary projection to the word table.
+    """
+    if is_google(tensors):
+        return google_components(tensors)
+    component = transformers_component(tensors, architecture=architecture, tied=tied)
+    return {component.name: component}
 
 
 def google_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
@@ -128,28 +147,66 @@ def _google_leftover(key: str, tensors: Mapping[str, StoredTensor]) -> str | Non
 
 
 def transformers_component(tensors: Mapping[str, StoredTensor], *, architecture: str | None, tied: bool) -> Component:
-    """Bring the tensors of a transformers checkpoint to canonical names.
+    """Bring the tensors of a transformers checkpoint, of whichever framework, to canonical names.
 
     ``ElectraModel`` is stored without the prefix ``electra.``; old files say gamma and beta, keep ``position_ids``,
     and hold a projection that the model does not use where embedding and hidden width agree.
     """
-    headless = not any(name.startswith("electra.") for name in tensors)
+    named, unexpected = _to_torch_names(tensors)
+    headless = not any(name.startswith("electra.") for name in named)
     found: dict[str, StoredTensor] = {}
     leftovers: dict[str, str] = {}
-    unexpected: list[str] = []
-    for key, tensor in tensors.items():
+    unknown: list[str] = list(unexpected)
+    for key, tensor in named.items():
         canonical = _transformers_name(key, headless)
         if canonical in _BUFFERS:
             leftovers[key] = _BUFFER
         elif find_row(canonical) is None or canonical in found:
-            unexpected.append(key)
+            unknown.append(key)
         else:
             found[canonical] = tensor.renamed(canonical)
     if tied and _is_tied_copy(found):
         del found[TIED_VOCABULARY_WEIGHT]
         leftovers[TIED_VOCABULARY_WEIGHT] = "copy of the word embeddings"
     _drop_stray_projection(found, leftovers)
-    return Component(_transformers_kind(found, architecture), found, leftovers, tuple(unexpected))
+    return Component(_transformers_kind(found, architecture), found, leftovers, tuple(unknown))
+
+
+def _to_torch_names(tensors: Mapping[str, StoredTensor]) -> tuple[Mapping[str, StoredTensor], tuple[str, ...]]:
+    """Bring names of transformers' other frameworks to torch's; those without a counterpart come second."""
+    for table, translate in (
+        ("embeddings/word_embeddings/weight", transformers_tf_tensors),
+        ("embeddings/word_embeddings/weight:0", transformers_tf_tensors),
+        ("embeddings/word_embeddings/embeddings", keras_tensors),
+    ):
+        before = next((name.removesuffix(table) for name in tensors if name.endswith(f"/{table}")), None)
+        if before is not None:
+            return translate({_without_model_name(name, before): tensor for name, tensor in tensors.items()})
+    if any(name.endswith("embeddings/word_embeddings/embedding") for name in tensors):
+        return flax_tensors(tensors)
+    return tensors, ()
+
+
+def _without_model_name(name: str, before: str) -> str:
+    """Drop the name of the outermost model, which is the user's to choose; a bare encoder may bear another name."""
+    model_name = before.removesuffix("electra/")
+    return name.removeprefix(model_name) if model_name != before else f"electra/{name.removeprefix(before)}"
+
+
+def keras_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
+    """Bring the variables of our own Keras models to canonical names; those that nobody knows come second."""
+    known = {row.keras: row for row in rows()}
+    found: dict[str, StoredTensor] = {}
+    unexpected: list[str] = []
+    for key, tensor in tensors.items():
+        match = _GOOGLE_LAYER.match(key)
+        row = known.get(_google_template(key))
+        if row is None:
+            unexpected.append(key)
+            continue
+        canonical = row.canonical.format(layer=match[2] if match else None)
+        found[canonical] = (tensor.transposed() if row.transpose else tensor).renamed(canonical)
+    return found, tuple(unexpected)
 
 
 def _transformers_name(key: str, headless: bool) -> str:

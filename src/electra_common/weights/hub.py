@@ -1,26 +1,31 @@
 """From a name to a folder: local paths stay what they are, other names are fetched from the Hugging Face Hub.
 
-``huggingface_hub`` is imported only when a name is not a local path.
+One form of the weights is downloaded, the safest there is; tokens, endpoint, cache and offline mode are those of
+``huggingface_hub``, which is imported only when a name is not a local path.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.bundle_paths import find_prefix
 
 _REPOSITORY: Final = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
-_WANTED_FILES: Final = [
+# Safest first. The pickle is read by our own code, which executes nothing; HDF5 is parsed by a library written in C.
+_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5")
+_ALWAYS_WANTED: Final = (
     "config.json",
-    "model.safetensors",
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
-]
+    "added_tokens.json",
+)
 
 
 def resolve_path(
@@ -49,23 +54,70 @@ def resolve_path(
         return path
     if isinstance(name_or_path, Path) or not _REPOSITORY.match(name_or_path) or name_or_path.startswith("."):
         raise CheckpointError(f"{path}: no such file or folder")
-    return _download(name_or_path, revision, cache_dir, local_files_only)
-
-
-def _download(name: str, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Path:
-    import huggingface_hub
-
+    options = {"revision": revision, "cache_dir": cache_dir}
     try:
-        folder = huggingface_hub.snapshot_download(
-            name,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            allow_patterns=_WANTED_FILES,
-        )
+        return _from_cache(name_or_path, options) if local_files_only else _download(name_or_path, options)
     except Exception as error:  # the client raises its own errors, its HTTP library's, and OSError
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{name}: no such file or folder, and it cannot be fetched from the Hub: {reason}"
+            f"{name_or_path}: no such file or folder, and it cannot be fetched from the Hub: {reason}"
         ) from None
-    return Path(folder)
+
+
+def _from_cache(name: str, options: dict[str, Any]) -> Path:
+    """Return the cached folder that holds the safest form of the weights; the client's error if there is none."""
+    import huggingface_hub
+
+    failure: Exception | None = None
+    for weights in _WEIGHTS:
+        # The client refuses a snapshot that lacks a file it knows of, so each form is asked for by itself.
+        patterns = [*_ALWAYS_WANTED, *_files_of(weights)]
+        try:
+            folder = Path(
+                huggingface_hub.snapshot_download(name, **options, local_files_only=True, allow_patterns=patterns)
+            )
+        except huggingface_hub.errors.LocalEntryNotFoundError as error:
+            failure = failure or error
+            continue
+        if any((folder / file).exists() for file in _files_of(weights)):
+            return folder
+    raise failure or CheckpointError("the cache holds no weights of it in a known form")
+
+
+def _files_of(weights: str) -> tuple[str, str, str]:
+    """Return the name of one form's file, of its index, and the pattern of its shards."""
+    stem, _, suffix = weights.rpartition(".")
+    return weights, f"{weights}.index.json", f"{stem}-*-of-*.{suffix}"
+
+
+def _download(name: str, options: dict[str, Any]) -> Path:
+    """Download what is wanted; without a network, take what the cache has."""
+    import huggingface_hub
+
+    try:
+        names = huggingface_hub.HfApi().list_repo_files(name, revision=options["revision"])
+    except (huggingface_hub.errors.RepositoryNotFoundError, huggingface_hub.errors.RevisionNotFoundError):
+        raise
+    except Exception:
+        with suppress(Exception):  # the first error says more than "not in the cache"
+            return _from_cache(name, options)
+        raise
+    return Path(huggingface_hub.snapshot_download(name, **options, allow_patterns=wanted_files(names)))
+
+
+def wanted_files(names: Iterable[str]) -> list[str]:
+    """Return which files of a repository to download: one form of the weights, and the small files beside it.
+
+    Raises:
+        CheckpointError: the repository has no weights in a known form.
+    """
+    present = set(names)
+    small = [name for name in _ALWAYS_WANTED if name in present]
+    for weights in _WEIGHTS:
+        whole, index, shards = _files_of(weights)
+        if whole in present:
+            return [*small, whole]
+        if index in present:
+            return [*small, index, shards]
+    found = ", ".join(sorted(present)[:8]) or "no files"
+    raise CheckpointError(f"no weights among its files ({found}); expected one of {', '.join(_WEIGHTS)}")

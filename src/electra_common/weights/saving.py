@@ -1,4 +1,4 @@
-"""Writing a checkpoint folder that transformers opens: ``config.json`` and ``model.safetensors``."""
+"""Writing a checkpoint folder in any form: ``config.json`` and the weights as the named program would store them."""
 
 from __future__ import annotations
 
@@ -8,53 +8,128 @@ from typing import BinaryIO, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.weights.atomic import Content, write_files
+from electra_common.weights.components import GENERATOR
+from electra_common.weights.formats.npz import write_npz
+from electra_common.weights.formats.pytorch_bin_writer import write_pytorch_bin
 from electra_common.weights.formats.safetensors import write_safetensors
+from electra_common.weights.formats.shard_index import index_file_name, index_json, plan_shards, shard_file_name
+from electra_common.weights.formats.tf1_bundle_writer import bundle_files
+from electra_common.weights.formats.tf_h5_writer import write_tf_h5
+from electra_common.weights.google_names import google_tensors
+from electra_common.weights.names import TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
 from electra_common.weights.tensors import StoredTensor
 
-WRITABLE_FORMATS: Final = ("safetensors",)
+Progress = Callable[[int], None] | None
+Tensors = Mapping[str, StoredTensor]
+Writer = Callable[[BinaryIO, Tensors], None]
+
+WRITABLE_FORMATS: Final = ("safetensors", "bin", "h5", "tf1", "npz")
+_SHARDABLE_FORMATS: Final = ("safetensors", "bin")
+BUNDLE_PREFIX: Final = "model.ckpt-0"  # Google's Saver adds the training step; converted weights have none
 # transformers looks at this entry and refuses files without it; "pt" also says how kernels lie: [output, input].
 _METADATA: Final = {"format": "pt"}
 _BODY_PREFIX: Final = "electra."
 
 
-def check_format(format: str) -> None:
-    """Raise ValueError unless the format can be written."""
+def check_format(format: str, max_shard_size: int | None = None) -> None:
+    """Raise ValueError unless the format can be written, in shards if a size for them is given."""
     if format not in WRITABLE_FORMATS:
         raise ValueError(f"format must be one of {', '.join(WRITABLE_FORMATS)}, found {format!r}")
+    if max_shard_size is not None and format not in _SHARDABLE_FORMATS:
+        raise ValueError(f"format {format!r} is not written in shards; {' and '.join(_SHARDABLE_FORMATS)} are")
 
 
 def folder_files(
-    config: ElectraConfig, tensors: Mapping[str, StoredTensor], *, progress: Callable[[int], None] | None = None
+    config: ElectraConfig,
+    tensors: Tensors,
+    *,
+    format: str = "safetensors",
+    max_shard_size: int | None = None,
+    progress: Progress = None,
 ) -> dict[str, Content]:
     """Return the files of a folder that holds one network, for :func:`electra_common.weights.atomic.write_files`."""
-    named = tensors if (config.architectures or ("",))[0] != "ElectraModel" else _without_prefix(tensors)
-
-    def write(stream: BinaryIO) -> None:
-        write_safetensors(stream, named, _METADATA, progress=progress)
-
+    architecture = (config.architectures or ("",))[0]
+    files: dict[str, Content]
+    if format == "tf1":
+        is_generator = architecture == "ElectraForMaskedLM"
+        files = two_network_files(None if is_generator else tensors, tensors if is_generator else None, progress)
+    elif format == "h5":
+        files = {
+            "tf_model.h5": lambda stream: write_tf_h5(stream, tensors, architecture=architecture, progress=progress)
+        }
+    elif format == "npz":
+        files = {"model.npz": lambda stream: write_npz(stream, tensors, progress=progress)}
+    else:
+        named = _without_prefix(tensors) if architecture == "ElectraModel" else tensors
+        # A copy in a shard would have to stand in the index too; one file is where torch's habit has its place.
+        shared = _shared(config, architecture) if max_shard_size is None else {}
+        files = _torch_files(named, format, max_shard_size, shared, progress)
     # The config last: a folder without one is not taken for a finished checkpoint.
-    return {"model.safetensors": write, "config.json": config.to_json().encode()}
+    return {**files, "config.json": config.to_json().encode()}
 
 
-def _without_prefix(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+def two_network_files(
+    discriminator: Tensors | None, generator: Tensors | None, progress: Progress = None
+) -> dict[str, Content]:
+    """Return the files of a Google checkpoint of one network or both, without configs."""
+    return bundle_files(BUNDLE_PREFIX, google_tensors(discriminator, generator), progress=progress)
+
+
+def _torch_files(
+    tensors: Tensors, format: str, max_shard_size: int | None, shared: Mapping[str, str], progress: Progress
+) -> dict[str, Content]:
+    stem, suffix = ("model", ".safetensors") if format == "safetensors" else ("pytorch_model", ".bin")
+
+    def write(stream: BinaryIO, part: Tensors) -> None:
+        if format == "safetensors":
+            write_safetensors(stream, part, _METADATA, progress=progress)
+        else:
+            write_pytorch_bin(stream, part, shared=shared, progress=progress)
+
+    shards = [list(tensors)] if max_shard_size is None else plan_shards(tensors, max_shard_size)
+    if len(shards) == 1:
+        return {f"{stem}{suffix}": lambda stream: write(stream, tensors)}
+    names = [shard_file_name(stem, suffix, index, len(shards)) for index in range(1, len(shards) + 1)]
+    files: dict[str, Content] = {}
+    for name, shard in zip(names, shards, strict=True):
+        part = {key: tensors[key] for key in shard}
+        files[name] = _writing(write, part)
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    return {**files, index_file_name(stem, suffix): index_json(shards, names, total).encode()}
+
+
+def _writing(write: Writer, part: Tensors) -> Callable[[BinaryIO], None]:
+    return lambda stream: write(stream, part)
+
+
+def _shared(config: ElectraConfig, architecture: str) -> dict[str, str]:
+    """Torch's own files name a tied projection as well, sharing the table's storage."""
+    is_tied = architecture == "ElectraForMaskedLM" and config.tie_word_embeddings
+    return {TIED_VOCABULARY_WEIGHT: WORD_EMBEDDINGS} if is_tied else {}
+
+
+def _without_prefix(tensors: Tensors) -> dict[str, StoredTensor]:
     """Transformers stores the bare encoder without ``electra.``."""
     return {name.removeprefix(_BODY_PREFIX): tensor for name, tensor in tensors.items()}
 
 
-def save_folder(
-    folder: str | Path, config: ElectraConfig, tensors: Mapping[str, StoredTensor], *, format: str = "safetensors"
-) -> None:
+def save_folder(folder: str | Path, config: ElectraConfig, tensors: Tensors, *, format: str = "safetensors") -> None:
     """Write one network into a folder; each file is complete or as it was before.
 
     Args:
         folder: made if it does not exist; files of other names in it stay.
         config: the network's config; its ``architectures`` say which class the tensors belong to.
         tensors: ``{canonical name: tensor}``, tied copies left out.
-        format: ``"safetensors"``.
+        format: one of :data:`WRITABLE_FORMATS`.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        CheckpointError: the folder cannot be written, or the format has no place for a tensor.
         ValueError: the format is not known.
     """
     check_format(format)
-    write_files(Path(folder), folder_files(config, tensors))
+    write_files(Path(folder), folder_files(config, tensors, format=format))
+
+
+def component_config_name(component: str, *, together: bool) -> str:
+    """Return the file name of a network's config; two networks of one checkpoint have one each."""
+    return "generator_config.json" if together and component == GENERATOR else "config.json"

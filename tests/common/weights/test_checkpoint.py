@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from electra_common import CheckpointError, open_checkpoint
 from electra_common.weights.checkpoint import architecture_of
@@ -45,27 +45,28 @@ def test_the_class_is_known_by_the_head_even_without_a_config(head, tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no checkpoint found; expected model\.safetensors, or a TensorFlow"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint found; expected model\.safetensors, .* or a TensorFlow"):
         open_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02}q\x00.", b"PK\x03\x04" + bytes(100)])
-def test_a_file_of_another_kind_is_refused(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"hello", "text"),
+        (b"\x80\x02}q\x00.", "truncated|damaged|not a"),
+        (b"PK\x03\x04" + bytes(100), "the archive.s directory is not at the end"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(content, message, tmp_path):
     (tmp_path / "file.bin").write_bytes(content)
-    with pytest.raises(CheckpointError, match="no checkpoint found"):
+    with pytest.raises(CheckpointError, match=message):
         open_checkpoint(tmp_path / "file.bin")
 
 
 def test_tensors_of_another_model_are_refused_with_some_of_their_names(tmp_path):
     save_file({"bert.pooler.weight": np.ones((2, 3), np.float32)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"none of its 1 tensors has a name of ELECTRA's .*bert\.pooler\.weight"):
-        open_checkpoint(tmp_path)
-
-
-def test_the_tensors_of_transformers_tensorflow_classes_are_refused(tmp_path):
-    arrays = load_file(TRANSFORMERS / "base-like" / "Model" / "model.safetensors")
-    save_file(arrays, tmp_path / "model.safetensors", metadata={"format": "tf"})
-    with pytest.raises(CheckpointError, match="another framework \\(format 'tf', expected 'pt'\\)"):
         open_checkpoint(tmp_path)
 
 

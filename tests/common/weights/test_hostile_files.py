@@ -4,6 +4,7 @@ Each case is made from a seed that the failure names. Memory is measured in ever
 """
 
 import random
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def load_arrays(folder, architecture):
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """Every format, by name."""
-    transformers = TRANSFORMERS / "base-like" / "ForPreTraining"
+    transformers = tmp_path_factory.mktemp("transformers")
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(TRANSFORMERS / "base-like" / "ForPreTraining" / name, transformers / name)
     ours = tmp_path_factory.mktemp("ours")
     arrays = tiny.stored(load_file(transformers / "model.safetensors"))
     save_folder(ours, ElectraConfig.from_pretrained(transformers), arrays)

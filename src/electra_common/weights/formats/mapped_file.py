@@ -50,8 +50,29 @@ class MappedFile:
         array: Array = np.frombuffer(self._map, numpy_dtype, count, offset).reshape(shape)
         return array if array.flags.aligned else array.copy()
 
+    def release(self) -> None:
+        """Give back the memory of what was read so far; only while no array of the file has been changed."""
+        if isinstance(self._map, mmap.mmap):
+            _release(self._map)
+
     def _check(self, offset: int, size: int) -> None:
         if offset < 0 or size < 0 or offset + size > self.size:
             raise CheckpointError(
                 f"{self.path}: truncated or damaged: bytes {offset} to {offset + size} asked for, {self.size} there"
             )
+
+
+def release_pages(array: Array) -> None:
+    """Give back the memory of the file that an array is a view of; changes made to such arrays are lost."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if isinstance(base, mmap.mmap):
+        _release(base)
+
+
+def _release(mapping: mmap.mmap) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows, which trims by itself
+        mapping.madvise(mmap.MADV_DONTNEED)

@@ -73,3 +73,36 @@ def expect_bytes(value: Value, what: str) -> bytes:
     if not isinstance(value, bytes):
         raise CheckpointError(f"damaged: {what} must be a message")
     return value
+
+
+# Writing: proto3 leaves out numbers that are zero ---------------------------------------------------------------------
+
+
+def write_varint(value: int) -> bytes:
+    """Return a varint; a negative number becomes the ten bytes of its 64-bit two's complement."""
+    value &= (1 << 64) - 1
+    result = bytearray()
+    while value >= 0x80:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    result.append(value)
+    return bytes(result)
+
+
+def integer_field(number: int, value: int) -> bytes:
+    """Return an integer field, or nothing if it is zero."""
+    return _key(number, VARINT) + write_varint(value) if value else b""
+
+
+def fixed32_field(number: int, value: int) -> bytes:
+    """Return a field of an unsigned number in four bytes, or nothing if it is zero."""
+    return _key(number, FIXED32) + struct.pack("<I", value) if value else b""
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """Return a field of bytes or of a message, which is there even when it is empty."""
+    return _key(number, BYTES) + write_varint(len(value)) + value
+
+
+def _key(number: int, wire_type: int) -> bytes:
+    return write_varint(number << 3 | wire_type)

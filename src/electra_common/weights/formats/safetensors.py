@@ -130,6 +130,7 @@ def _check_checksum(file: MappedFile, start: int, entries: Mapping[str, Entry], 
     for offset in range(start, file.size, _CHUNK):
         size = min(_CHUNK, file.size - offset)
         checksum = google_crc32c.extend(checksum, np.frombuffer(file.view(offset, size), np.uint8))
+        file.release()
     if metadata[CHECKSUM_KEY] != f"{checksum:08x}":
         raise CheckpointError(
             f"{file.path}: damaged: the checksum is {checksum:08x}, the file says {metadata[CHECKSUM_KEY][:20]}"

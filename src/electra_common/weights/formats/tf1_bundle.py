@@ -2,7 +2,8 @@
 
 The index is a table of protocol buffers, one a variable; the data files hold the raw bytes. Variables that were
 partitioned over several devices are put together again. Every checksum is verified unless that is switched off.
-String, variant and quantised tensors are not weights: they are listed by :func:`read_bundle` as skipped, never read.
+String, variant and quantised tensors are not weights: they are listed by :func:`read_bundle` as skipped. A single
+string can be asked for by name.
 
 Source: tensorflow/core/protobuf/tensor_bundle.proto and core/util/tensor_bundle in TensorFlow.
 """
@@ -25,6 +26,7 @@ from electra_common.weights.formats.leveldb_table import read_table, unmask_chec
 from electra_common.weights.formats.mapped_file import MappedFile
 from electra_common.weights.formats.ordered_code import Extent, slice_key
 from electra_common.weights.formats.protobuf import expect_bytes, expect_integer, fields
+from electra_common.weights.formats.tf1_strings import STRING_OVERHEAD, decode_string
 from electra_common.weights.tensors import DTYPES, Array, StoredTensor, data_bytes, is_possible_shape
 
 # The index of ELECTRA-Large with Adam slots has 200 kB.
@@ -34,12 +36,13 @@ MAX_SLICES: Final = 4096  # of one variable; partitioners make one a device or p
 MAX_RANK: Final = 8
 
 # tensorflow/core/framework/types.proto
-_DTYPES: Final = {
+BUNDLE_DTYPES: Final = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 14: "bfloat16",
     17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
 }  # fmt: skip
+_STRING: Final = 7
 _LITTLE_ENDIAN: Final = 0
-_HEADER_KEY: Final = b""
+HEADER_KEY: Final = b""
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,43 @@ def read_bundle(prefix: Path, *, verify: bool = True) -> tuple[dict[str, StoredT
     tensors: dict[str, StoredTensor] = {}
     skipped: list[str] = []
     for key, entry in entries.items():
-        if key == _HEADER_KEY or key.startswith(b"\x00"):  # a slice of a partitioned variable, listed under its name
+        if key == HEADER_KEY or key.startswith(b"\x00"):  # a slice of a partitioned variable, listed under its name
             continue
         try:
             name = key.decode("utf-8")
         except UnicodeDecodeError:
             raise CheckpointError(f"{index}: damaged: the name {key[:80]!r} is not UTF-8") from None
-        if entry.dtype not in _DTYPES:
+        if entry.dtype not in BUNDLE_DTYPES:
             skipped.append(name)
             continue
         tensors[name] = _tensor(name, key, entry, entries, shards, verify)
     _check_overlap(index, entries)
     return tensors, tuple(skipped)
+
+
+def read_string(prefix: Path, name: str, *, max_bytes: int) -> bytes | None:
+    """Return a string tensor without axes, its checksums always verified, or None if the bundle has none of that name.
+
+    Raises:
+        CheckpointError: it has axes, is longer than ``max_bytes``, or is damaged.
+    """
+    index = index_of(prefix)
+    entries, shard_count = _read_index(index)
+    entry = entries.get(name.encode())
+    if entry is None or entry.dtype != _STRING:
+        return None
+    if entry.shape or entry.slices:
+        raise CheckpointError(f"{index}: {name} must be a single string")
+    if not 0 <= entry.size <= max_bytes + STRING_OVERHEAD:
+        raise CheckpointError(f"{index}: {name} has {entry.size} bytes; at most {max_bytes} are read")
+    file = _Shards(prefix, shard_count).file(entry.shard, name)
+    try:
+        return decode_string(file.bytes(entry.offset, entry.size), entry.checksum)
+    except CheckpointError as error:
+        message = str(error)
+        raise CheckpointError(
+            message if message.startswith(str(file.path)) else f"{file.path}: {name}: {message}"
+        ) from None
 
 
 # The index ----------------------------------------------------------------------------------------------------------
@@ -95,7 +123,7 @@ def _read_index(index: Path) -> tuple[dict[bytes, Entry], int]:
     records = read_table(index, file.bytes(0, file.size))
     try:
         key, value = next(records, (None, b""))
-        if key != _HEADER_KEY:
+        if key != HEADER_KEY:
             raise CheckpointError("damaged: no bundle header")
         shards = _read_header(value)
         return {key: _read_entry(key, value) for key, value in records}, shards
@@ -193,7 +221,7 @@ class _Shards:
 def _tensor(
     name: str, key: bytes, entry: Entry, entries: Mapping[bytes, Entry], shards: _Shards, verify: bool
 ) -> StoredTensor:
-    dtype = _DTYPES[entry.dtype]
+    dtype = BUNDLE_DTYPES[entry.dtype]
     if not entry.slices:
         _check_entry(name, entry, shards)
         return StoredTensor(name, entry.shape, dtype, lambda: _read_plain(name, entry, shards, verify))
@@ -207,7 +235,7 @@ def _tensor(
 
 def _check_entry(name: str, entry: Entry, shards: _Shards) -> None:
     """Refuse an entry that lies about its size before anything of that size is made."""
-    dtype = _DTYPES[entry.dtype]
+    dtype = BUNDLE_DTYPES[entry.dtype]
     if entry.size != data_bytes(entry.shape, dtype) or not is_possible_shape(entry.shape):
         raise CheckpointError(
             f"{shards.prefix}.index: {name}: {entry.size} bytes cannot hold {list(entry.shape)} of {dtype}"
@@ -224,7 +252,7 @@ def _check_overlap(index: Path, entries: Mapping[bytes, Entry]) -> None:
     spans = sorted(
         (entry.shard, entry.offset, entry.offset + entry.size, key)
         for key, entry in entries.items()
-        if entry.dtype in _DTYPES and not entry.slices and entry.size > 0
+        if entry.dtype in BUNDLE_DTYPES and not entry.slices and entry.size > 0
     )
     for (shard, _, end, key), (next_shard, start, _, next_key) in pairwise(spans):
         if shard == next_shard and start < end:
@@ -237,7 +265,7 @@ def _read_plain(name: str, entry: Entry, shards: _Shards, verify: bool) -> Array
         raw = np.frombuffer(file.view(entry.offset, entry.size), np.uint8)
         if google_crc32c.value(raw) != unmask_checksum(entry.checksum):
             raise CheckpointError(f"{file.path}: damaged: the checksum of {name} does not match")
-    return file.array(entry.offset, entry.shape, _DTYPES[entry.dtype])
+    return file.array(entry.offset, entry.shape, BUNDLE_DTYPES[entry.dtype])
 
 
 def _slice_entry(
@@ -269,7 +297,7 @@ def _bounds(name: str, whole: Entry, extents: tuple[Extent, ...], shards: _Shard
 def _read_sliced(
     name: str, whole: Entry, parts: list[tuple[tuple[Extent, ...], Entry]], shards: _Shards, verify: bool
 ) -> Array:
-    result = np.empty(whole.shape, DTYPES[_DTYPES[whole.dtype]])
+    result = np.empty(whole.shape, DTYPES[BUNDLE_DTYPES[whole.dtype]])
     covered = np.zeros(whole.shape, bool)
     for extents, part in parts:
         where = tuple(slice(start, stop) for start, stop in _bounds(name, whole, extents, shards))

@@ -1,0 +1,103 @@
+"""transformers' TensorFlow variable names <-> canonical names.
+
+Whole names stand in :mod:`names`; here is only how transformers decorates them: a model's name in front (which the
+readers drop), ``:0`` behind, and ``layer_._3`` for the fourth of a list of layers.
+
+Source: transformers 4.57 ``modeling_tf_pytorch_utils.convert_tf_weight_name_to_pt_weight_name``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Final
+
+from electra_common.weights.errors import CheckpointError
+from electra_common.weights.names import BODY, Row, find_row, layer_of, rows
+from electra_common.weights.tensors import StoredTensor
+
+_LAYER: Final = re.compile(r"/layer_\._(0|[1-9][0-9]{0,5})/")
+# Some versions of TensorFlow wrote the scope of a reused layer in front of its name: /first___second/ is /second/.
+_REUSED_SCOPE: Final = re.compile(r"/[^/]*___([^/]*)/")
+# TensorFlow lists variables in the order in which a class makes them, which is not always the table's.
+_MADE_EARLIER: Final = {
+    "electra/embeddings/token_type_embeddings": "electra/embeddings/position_embeddings",
+    "generator_predictions/LayerNorm": "generator_predictions/dense",
+    "sequence_summary/summary": "classifier",
+}
+
+
+@cache
+def _rows_by_name() -> dict[str, Row]:
+    return {row.hf_tf: row for row in rows()}
+
+
+def transformers_tf_name(canonical: str) -> str:
+    """Return the TensorFlow name of a canonical one, without model name and ``:0``; KeyError if the table has none."""
+    row = find_row(canonical)
+    if row is None:
+        raise KeyError(canonical)
+    return row.hf_tf.format(layer=layer_of(canonical))
+
+
+def canonical_from_transformers_tf(name: str) -> tuple[str, Row] | None:
+    """Return canonical name and row of a TensorFlow name, with or without ``:0``; None if the table has none."""
+    if "{" in name:  # a file could spell out the table's own placeholder
+        return None
+    plain = _REUSED_SCOPE.sub(r"/\1/", name.removesuffix(":0"))
+    layer = _LAYER.search(plain)
+    row = _rows_by_name().get(_LAYER.sub("/layer_._{layer}/", plain, count=1))
+    if row is None or ("{layer}" in row.canonical) != (layer is not None):
+        return None
+    return row.canonical.format(layer=layer[1] if layer else None), row
+
+
+def transformers_tf_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
+    """Return tensors under canonical names and in canonical orientation, and the names that the table does not have.
+
+    Args:
+        tensors: by TensorFlow name without the model's name, as ``tf_model.h5`` or TensorFlow's safetensors form give
+            them; the base model's have the level ``electra/`` too, so canonical names always start with it.
+
+    Raises:
+        CheckpointError: two names stand for one tensor.
+    """
+    result: dict[str, StoredTensor] = {}
+    unexpected: list[str] = []
+    for name, tensor in tensors.items():
+        found = canonical_from_transformers_tf(name)
+        if found is None:
+            unexpected.append(name)
+            continue
+        canonical, row = found
+        if canonical in result:
+            raise CheckpointError(f"{canonical} stands twice, once as {name[:200]}")
+        result[canonical] = (tensor.transposed() if row.transpose else tensor).renamed(canonical)
+    return result, tuple(unexpected)
+
+
+def in_transformers_tf_order(canonical: Iterable[str]) -> list[str]:
+    """Return canonical names in the order in which transformers' TensorFlow classes list their variables."""
+    order = _order()
+    return sorted(canonical, key=lambda name: _sort_key(name, order))
+
+
+def _sort_key(canonical: str, order: Mapping[str, int]) -> tuple[bool, int, int]:
+    """The body comes first, then the heads; in the body, what lies outside the layers, then layer by layer."""
+    row = find_row(canonical)
+    if row is None:
+        raise KeyError(canonical)
+    layer = layer_of(canonical)
+    return row.part != BODY, -1 if layer is None else layer, order[row.hf_tf]
+
+
+@cache
+def _order() -> dict[str, int]:
+    names = [row.hf_tf for row in rows()]
+    for earlier, later in _MADE_EARLIER.items():
+        moved = [name for name in names if name.startswith(f"{earlier}/")]
+        names = [name for name in names if name not in moved]
+        place = next(index for index, name in enumerate(names) if name.startswith(f"{later}/"))
+        names[place:place] = moved
+    return {name: index for index, name in enumerate(names)}

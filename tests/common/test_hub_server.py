@@ -1,0 +1,133 @@
+"""Loading by name through the real client of the Hub, against a local server that speaks its API."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from electra_common import open_checkpoint
+from electra_common.weights.fingerprint import fingerprint
+from electra_common.weights.hub import wanted_files
+from support.fixtures import TRANSFORMERS
+from support.hub_server import COMMIT, hub_server
+
+NAME = "someone/electra-tiny"
+SOURCE = TRANSFORMERS / "small-like" / "ForPreTraining"
+EXPECTED = fingerprint(open_checkpoint(SOURCE).component().tensors)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5"):
+        shutil.copy(SOURCE / name, folder / name)
+    (folder / "vocab.txt").write_text("[PAD]\n")
+    (folder / "README.md").write_text("not needed\n")
+    return folder
+
+
+def inspect(name, cache, address, *options, **environment):
+    """Run `electra inspect` in a process of its own: the client reads its settings when it is imported."""
+    return subprocess.run(
+        [sys.executable, "-m", "electra_common", "inspect", name, "--json", *options],
+        env={
+            **os.environ,
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(cache),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def fetched(requests):
+    return {path.rpartition("/")[2] for command, path, _ in requests if command == "GET" and "/resolve/" in path}
+
+
+def test_a_name_is_fetched_in_the_safest_form_and_nothing_else(repository, tmp_path):
+    with hub_server(NAME, repository) as (address, requests):
+        finished = inspect(NAME, tmp_path / "cache", address)
+        assert finished.returncode == 0, finished.stderr
+        content = json.loads(finished.stdout)
+        assert content["format"] == "safetensors"
+        assert content["components"][0]["fingerprint"] == EXPECTED
+        assert fetched(requests) == {"config.json", "vocab.txt", "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("removed", "format"), [(["model.safetensors"], "bin"), (["model.safetensors", "pytorch_model.bin"], "h5")]
+)
+def test_without_safetensors_the_next_safest_form_is_fetched(repository, tmp_path, removed, format):
+    for name in removed:
+        (repository / name).unlink()
+    with hub_server(NAME, repository) as (address, _):
+        content = json.loads(inspect(NAME, tmp_path / "cache", address).stdout)
+    assert content["format"] == format
+    assert content["components"][0]["fingerprint"] == EXPECTED
+
+
+def test_what_was_fetched_once_is_there_without_a_network(repository, tmp_path):
+    with hub_server(NAME, repository) as (address, _):
+        assert inspect(NAME, tmp_path / "cache", address).returncode == 0
+    for environment in ({"HF_HUB_OFFLINE": "1"}, {}):  # asked to stay offline; and simply nobody there
+        finished = inspect(NAME, tmp_path / "cache", address, **environment)
+        assert finished.returncode == 0, finished.stderr
+        assert json.loads(finished.stdout)["components"][0]["fingerprint"] == EXPECTED
+
+
+def test_the_token_goes_along(repository, tmp_path):
+    with hub_server(NAME, repository) as (address, requests):
+        inspect(NAME, tmp_path / "cache", address, HF_TOKEN="hf_secret")
+        assert {token for _, path, token in requests if "/resolve/" in path} == {"Bearer hf_secret"}
+
+
+def test_a_revision_is_asked_for_and_an_unknown_one_is_a_clear_error(repository, tmp_path):
+    code = (
+        "import sys; from electra_common import open_checkpoint;"
+        f"print(open_checkpoint({NAME!r}, revision=sys.argv[1], cache_dir=sys.argv[2]).path)"
+    )
+    with hub_server(NAME, repository) as (address, requests):
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
+        for revision, returncode in ((COMMIT, 0), ("nonsense", 1)):
+            command = [sys.executable, "-c", code, revision, str(tmp_path / "cache")]
+            finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert finished.returncode == returncode, finished.stderr
+            if revision == COMMIT:
+                assert COMMIT in finished.stdout
+            else:
+                assert "CheckpointError" in finished.stderr
+                assert "nonsense" in str(requests)
+
+
+def test_a_repository_that_is_not_there_is_one_clear_line(repository, tmp_path):
+    with hub_server(NAME, repository) as (address, _):
+        finished = inspect("someone/else", tmp_path / "cache", address)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert "someone/else: no such file or folder, and it cannot be fetched from the Hub" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_download_that_breaks_off_is_an_error_and_never_a_checkpoint(repository, tmp_path):
+    cache = tmp_path / "cache"
+    with hub_server(NAME, repository, broken=["model.safetensors"]) as (address, _):
+        finished = inspect(NAME, cache, address)
+    assert finished.returncode == 2, finished.stdout
+    assert "cannot be fetched" in finished.stderr
+    assert not list(cache.rglob("model.safetensors"))
+    with hub_server(NAME, repository) as (address, _):
+        assert json.loads(inspect(NAME, cache, address).stdout)["components"][0]["fingerprint"] == EXPECTED
+
+
+def test_shards_are_wanted_with_their_index():
+    names = ["config.json", "pytorch_model.bin.index.json", "pytorch_model-00001-of-00002.bin", "README.md"]
+    assert wanted_files(names) == ["config.json", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"]

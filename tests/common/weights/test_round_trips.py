@@ -1,0 +1,138 @@
+"""Every writable form into every other and back: the fingerprint stays what it was."""
+
+import json
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from electra_common import CheckpointError, ElectraConfig, convert_checkpoint, open_checkpoint
+from electra_common.weights.fingerprint import fingerprint
+from electra_common.weights.saving import WRITABLE_FORMATS
+from support.fixtures import ALL_HEADS, CONFIGURATIONS, GOOGLE, GOOGLE_HEADS, TRANSFORMERS
+
+PAIRS = list(permutations(WRITABLE_FORMATS, 2))
+SOURCES = {
+    "google, discriminator": (GOOGLE / "trained", "discriminator"),
+    "google, generator": (GOOGLE / "trained", "generator"),
+    "small-like, discriminator": (TRANSFORMERS / "small-like" / "ForPreTraining", "discriminator"),
+    "small-like, generator": (TRANSFORMERS / "small-like" / "ForMaskedLM", "generator"),
+    "base-like, discriminator": (TRANSFORMERS / "base-like" / "ForPreTraining", "discriminator"),
+    "base-like, generator": (TRANSFORMERS / "base-like" / "ForMaskedLM", "generator"),
+}
+
+
+def fingerprint_of(path, component):
+    return fingerprint(open_checkpoint(path).component(component).tensors)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_there_and_back_changes_no_bit(tmp_path, source, first, second):
+    path, component = SOURCES[source]
+    heads = GOOGLE_HEADS if path.parent == GOOGLE else None
+    before = fingerprint_of(path, component)
+    convert_checkpoint(path, tmp_path / "a", component=component, format=first, num_attention_heads=heads)
+    convert_checkpoint(tmp_path / "a", tmp_path / "b", format=second)
+    convert_checkpoint(tmp_path / "b", tmp_path / "c", format=first)
+    assert [fingerprint_of(tmp_path / name, component) for name in "abc"] == [before] * 3
+    assert [open_checkpoint(tmp_path / name).format for name in "abc"] == [first, second, first]
+    configs = [(tmp_path / name / "config.json").read_text() for name in "abc"]
+    assert configs[0] == configs[1] == configs[2]
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize("head", ALL_HEADS)
+def test_all_three_forms_of_transformers_have_one_fingerprint(configuration, head):
+    folder = TRANSFORMERS / configuration / head
+    checkpoints = [open_checkpoint(folder / name) for name in ("model.safetensors", "pytorch_model.bin", "tf_model.h5")]
+    assert [item.format for item in checkpoints] == ["safetensors", "bin", "h5"]
+    assert not [item.component().unexpected for item in checkpoints if item.component().unexpected]
+    assert len({fingerprint(item.component().tensors) for item in checkpoints}) == 1
+
+
+@pytest.mark.parametrize("head", ALL_HEADS)
+@pytest.mark.parametrize("format", ["bin", "h5", "npz"])
+def test_every_head_goes_through_every_form_that_has_a_place_for_it(tmp_path, head, format):
+    folder = TRANSFORMERS / "small-like" / head
+    (done,) = convert_checkpoint(folder, tmp_path / "new", format=format)
+    assert done.unchanged
+    assert done.architecture == f"Electra{head}"
+
+
+def test_googles_form_has_no_place_for_a_fine_tuned_head(tmp_path):
+    with pytest.raises(CheckpointError, match="qa_outputs"):
+        convert_checkpoint(TRANSFORMERS / "small-like" / "ForQuestionAnswering", tmp_path / "new", format="tf1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_networks_go_into_one_google_checkpoint_and_come_back(tmp_path):
+    """The shared embeddings are stored once, and the heads that shapes do not tell are in two configs."""
+    done = convert_checkpoint(GOOGLE / "trained", tmp_path / "one", format="tf1", num_attention_heads=GOOGLE_HEADS)
+    assert {item.folder for item in done} == {tmp_path / "one"}
+    again = open_checkpoint(tmp_path / "one")
+    for component, heads in GOOGLE_HEADS.items():
+        assert fingerprint_of(tmp_path / "one", component) == fingerprint_of(GOOGLE / "trained", component)
+        assert again.config_of(again.component(component)).num_attention_heads == heads
+    size = sum(file.stat().st_size for file in (tmp_path / "one").iterdir())
+    assert size < (GOOGLE / "trained" / "model.ckpt-6.data-00000-of-00001").stat().st_size / 2  # no Adam slots
+
+
+@pytest.mark.parametrize("format", ["safetensors", "bin"])
+def test_shards_hold_what_one_file_holds(tmp_path, format):
+    source = TRANSFORMERS / "small-like" / "ForMaskedLM"
+    (done,) = convert_checkpoint(source, tmp_path / "new", format=format, max_shard_size=20_000)
+    assert done.unchanged
+    suffix = {"safetensors": "safetensors", "bin": "bin"}[format]
+    shards = sorted((tmp_path / "new").glob(f"*-of-*.{suffix}"))
+    assert len(shards) > 3
+    (index,) = (tmp_path / "new").glob("*.index.json")
+    assert set(json.loads(index.read_text())["weight_map"].values()) == {file.name for file in shards}
+    assert open_checkpoint(tmp_path / "new").format == format
+
+
+@pytest.mark.parametrize("format", ["safetensors", "bin", "tf1", "npz"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_changing_the_dtype_reports_the_largest_error(tmp_path, format, dtype):
+    source = TRANSFORMERS / "base-like" / "ForPreTraining"
+    (done,) = convert_checkpoint(source, tmp_path / "new", format=format, dtype=dtype)
+    assert not done.unchanged
+    before, after = (open_checkpoint(path).component().tensors for path in (source, tmp_path / "new"))
+    errors = [np.abs(before[name].read() - after[name].read().astype(np.float32)).max() for name in before]
+    assert {tensor.dtype for tensor in after.values()} == {dtype}
+    assert done.rounding_error == pytest.approx(max(errors), rel=1e-6)
+    assert 0 < done.rounding_error < 0.01
+    assert ElectraConfig.from_pretrained(tmp_path / "new").dtype == dtype
+
+
+def test_widening_the_dtype_loses_nothing(tmp_path):
+    source = TRANSFORMERS / "base-like" / "ForPreTraining"
+    convert_checkpoint(source, tmp_path / "half", dtype="bfloat16")
+    (done,) = convert_checkpoint(tmp_path / "half", tmp_path / "whole", dtype="float32")
+    assert done.rounding_error == 0.0
+
+
+def test_a_value_that_does_not_fit_the_dtype_is_an_error_and_leaves_nothing(tmp_path):
+    source = TRANSFORMERS / "base-like" / "ForPreTraining"
+    convert_checkpoint(source, tmp_path / "wide", dtype="float64")
+    from electra_common.weights.saving import save_folder
+
+    checkpoint = open_checkpoint(tmp_path / "wide")
+    tensors = dict(checkpoint.component().tensors)
+    name = next(iter(tensors))
+    big = tensors[name].read().copy()
+    big.flat[0] = 1e5
+    from dataclasses import replace
+
+    tensors[name] = replace(tensors[name], read=lambda: big)
+    save_folder(tmp_path / "big", checkpoint.config, tensors)
+    with pytest.raises(CheckpointError, match=r"1e\+05 does not fit into float16"):
+        convert_checkpoint(tmp_path / "big", tmp_path / "new", dtype="float16")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("arguments", [{"format": "h5", "max_shard_size": 1000}, {"dtype": "int8"}, {"format": "pt"}])
+def test_options_that_cannot_be_honoured_are_refused(tmp_path, arguments):
+    with pytest.raises(ValueError, match=r"not written in shards|dtype must be|format must be"):
+        convert_checkpoint(GOOGLE / "trained", tmp_path / "new", **arguments)
+    assert not list(tmp_path.iterdir())

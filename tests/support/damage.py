@@ -1,0 +1,52 @@
+"""Damaged files by the hundred, each made from a seed, and how a reader of one format takes them."""
+
+import random
+import tracemalloc
+
+import numpy as np
+
+from electra_common import CheckpointError
+
+SLACK_BYTES = 8 << 20
+
+
+def truncations(content, name, count):
+    """Yield ``(what, shorter content)``; half of the cuts lie near an end, where the tables are."""
+    for seed in range(count):
+        chooser = random.Random(f"truncate {name} {seed}")
+        near = chooser.randrange(min(len(content), 400))
+        length = chooser.choice((chooser.randrange(len(content)), near, len(content) - 1 - near))
+        yield f"{name}: seed {seed}: cut to {length} of {len(content)} bytes", content[:length]
+
+
+def flips(content, name, count):
+    """Yield ``(what, position, content with one bit changed)``; half of them lie near an end."""
+    for seed in range(count):
+        chooser = random.Random(f"flip {name} {seed}")
+        near = chooser.randrange(min(len(content), 400))
+        position = chooser.choice((chooser.randrange(len(content)), near, len(content) - 1 - near))
+        changed = bytearray(content)
+        changed[position] ^= 1 << chooser.randrange(8)
+        yield f"{name}: seed {seed}: byte {position} of {len(content)} is {changed[position]}", position, bytes(changed)
+
+
+def attempt(read, path, content, what):
+    """Return ``{name: array}`` of a changed file, or None where it is refused.
+
+    Fails on any other error than CheckpointError, and on memory out of proportion to the file.
+    """
+    path.write_bytes(content)
+    message = ""
+    tracemalloc.start()
+    try:
+        arrays = {name: np.array(tensor.read()) for name, tensor in read(path)[0].items()}
+    except CheckpointError as error:
+        arrays, message = None, str(error)
+    except BaseException as error:
+        raise AssertionError(f"{what}: {type(error).__name__} instead of CheckpointError: {error}") from error
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert arrays is not None or (message.startswith(f"{path}: ") and "\n" not in message), what
+    assert peak < 2 * len(content) + SLACK_BYTES, f"{what}: took {peak} bytes for a file of {len(content)}"
+    return arrays
