@@ -15,7 +15,7 @@ from typing import Any, Final
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.bundle_paths import find_prefix
 
-_REPOSITORY: Final = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+_REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
 # Safest first. The pickle is read by our own code, which executes nothing; HDF5 is parsed by a library written in C.
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5")
 _ALWAYS_WANTED: Final = (
@@ -52,8 +52,9 @@ def resolve_path(
         if revision is not None:
             raise ValueError(f"revision {revision!r} means nothing for the local path {path}")
         return path
-    if isinstance(name_or_path, Path) or not _REPOSITORY.match(name_or_path) or name_or_path.startswith("."):
-        raise CheckpointError(f"{path}: no such file or folder")
+    # A name in a folder that exists is a path with a slip in it, and no reason to ask the network.
+    if isinstance(name_or_path, Path) or not _REPOSITORY.match(name_or_path) or path.parent.is_dir():
+        raise CheckpointError(f"{path}: no such file or folder, nor a name on the Hub (owner/name)")
     options = {"revision": revision, "cache_dir": cache_dir}
     try:
         return _from_cache(name_or_path, options) if local_files_only else _download(name_or_path, options)
