@@ -8,7 +8,9 @@ from typing import BinaryIO, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.weights.atomic import Content, write_files
+from electra_common.weights.checkpoint import GENERATOR_CONFIG
 from electra_common.weights.components import GENERATOR
+from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.npz import write_npz
 from electra_common.weights.formats.pytorch_bin_writer import write_pytorch_bin
 from electra_common.weights.formats.safetensors import write_safetensors
@@ -18,6 +20,7 @@ from electra_common.weights.formats.tf_h5_writer import write_tf_h5
 from electra_common.weights.google_names import google_tensors
 from electra_common.weights.names import TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
 from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.weights_file import WEIGHTS_NAMES
 
 Progress = Callable[[int], None] | None
 Tensors = Mapping[str, StoredTensor]
@@ -123,13 +126,28 @@ def save_folder(folder: str | Path, config: ElectraConfig, tensors: Tensors, *, 
         format: one of :data:`WRITABLE_FORMATS`.
 
     Raises:
-        CheckpointError: the folder cannot be written, or the format has no place for a tensor.
+        CheckpointError: the folder cannot be written, holds weights of another form that would be read in place of
+            these, or the format has no place for a tensor.
         ValueError: the format is not known.
     """
     check_format(format)
-    write_files(Path(folder), folder_files(config, tensors, format=format))
+    files = folder_files(config, tensors, format=format)
+    _check_taken(Path(folder), files)
+    write_files(Path(folder), files)
+
+
+def _check_taken(folder: Path, files: Mapping[str, Content]) -> None:
+    """Refuse to write weights beside others that a reader would take first: the new ones would be lost in silence."""
+    for name in WEIGHTS_NAMES:
+        if name in files:
+            return
+        if (folder / name).exists():
+            new = ", ".join(file for file in files if file != "config.json")
+            raise CheckpointError(
+                f"{folder}: holds {name}, which is read before {new}; save into another folder, or remove it first"
+            )
 
 
 def component_config_name(component: str, *, together: bool) -> str:
     """Return the file name of a network's config; two networks of one checkpoint have one each."""
-    return "generator_config.json" if together and component == GENERATOR else "config.json"
+    return GENERATOR_CONFIG if together and component == GENERATOR else "config.json"

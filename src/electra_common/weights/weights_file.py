@@ -48,6 +48,8 @@ FORMATS: Final = (
     Format("flax", "flax_model.msgpack", read_flax_msgpack, _by_start(looks_like_flax_msgpack)),
     Format("h5", "tf_model.h5", read_tf_h5, _by_start(looks_like_tf_h5)),
 )
+# The names that are looked for in a folder, in this order.
+WEIGHTS_NAMES: Final = tuple(name for item in FORMATS for name in (item.file_name, f"{item.file_name}.index.json"))
 TF1: Final = "tf1"
 TF2: Final = "tf2"
 _RECOGNISING_BYTES: Final = 16
@@ -87,11 +89,7 @@ def open_weights(path: Path, *, verify: bool) -> WeightsFile:
 
 def _in_folder(folder: Path) -> Path | None:
     """Return the weights file of a folder, by the names that transformers uses; shards stand behind the whole file."""
-    for item in FORMATS:
-        for name in (item.file_name, f"{item.file_name}.index.json"):
-            if (folder / name).is_file():
-                return folder / name
-    return None
+    return next((folder / name for name in WEIGHTS_NAMES if (folder / name).is_file()), None)
 
 
 def _open_file(file: Path, verify: bool) -> WeightsFile:

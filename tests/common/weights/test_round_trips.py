@@ -1,6 +1,7 @@
 """Every writable form into every other and back: the fingerprint stays what it was."""
 
 import json
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from electra_common import CheckpointError, ElectraConfig, convert_checkpoint, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
-from electra_common.weights.saving import WRITABLE_FORMATS
+from electra_common.weights.saving import WRITABLE_FORMATS, save_folder
 from support.fixtures import ALL_HEADS, CONFIGURATIONS, GOOGLE, GOOGLE_HEADS, TRANSFORMERS
 
+READING_ORDER = ("safetensors", "npz", "bin", "h5", "tf1")  # of a folder that holds several, see docs/checkpoints
 PAIRS = list(permutations(WRITABLE_FORMATS, 2))
 SOURCES = {
     "google, discriminator": (GOOGLE / "trained", "discriminator"),
@@ -105,6 +107,24 @@ def test_changing_the_dtype_reports_the_largest_error(tmp_path, format, dtype):
     assert ElectraConfig.from_pretrained(tmp_path / "new").dtype == dtype
 
 
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_weights_are_never_saved_where_older_ones_would_be_read_instead(tmp_path, first, second):
+    """A folder may end up with two forms, but then loading takes those that were saved last."""
+    checkpoint = open_checkpoint(TRANSFORMERS / "base-like" / "ForPreTraining")
+    tensors = dict(checkpoint.component().tensors)
+    save_folder(tmp_path, checkpoint.config, tensors, format=first)
+    name = "discriminator_predictions.dense.bias"
+    newer = {**tensors, name: replace(tensors[name], read=lambda: np.full(tensors[name].shape, 7, np.float32))}
+    if READING_ORDER.index(first) < READING_ORDER.index(second):
+        with pytest.raises(CheckpointError, match="save into another folder"):
+            save_folder(tmp_path, checkpoint.config, newer, format=second)
+        assert open_checkpoint(tmp_path).format == first
+        return
+    save_folder(tmp_path, checkpoint.config, newer, format=second)
+    assert open_checkpoint(tmp_path).format == second
+    assert (open_checkpoint(tmp_path).component().tensors[name].read() == 7).all()
+
+
 def test_widening_the_dtype_loses_nothing(tmp_path):
     source = TRANSFORMERS / "base-like" / "ForPreTraining"
     convert_checkpoint(source, tmp_path / "half", dtype="bfloat16")
@@ -115,15 +135,11 @@ def test_widening_the_dtype_loses_nothing(tmp_path):
 def test_a_value_that_does_not_fit_the_dtype_is_an_error_and_leaves_nothing(tmp_path):
     source = TRANSFORMERS / "base-like" / "ForPreTraining"
     convert_checkpoint(source, tmp_path / "wide", dtype="float64")
-    from electra_common.weights.saving import save_folder
-
     checkpoint = open_checkpoint(tmp_path / "wide")
     tensors = dict(checkpoint.component().tensors)
     name = next(iter(tensors))
     big = tensors[name].read().copy()
     big.flat[0] = 1e5
-    from dataclasses import replace
-
     tensors[name] = replace(tensors[name], read=lambda: big)
     save_folder(tmp_path / "big", checkpoint.config, tensors)
     with pytest.raises(CheckpointError, match=r"1e\+05 does not fit into float16"):
