@@ -1,15 +1,22 @@
 """Models through Keras's own saving: ``.keras`` files, weights alone, and clones."""
 
+import io
+import zipfile
+
+import h5py
 import numpy as np
 import pytest
 
 from support.assertions import assert_close
+from support.keras_writer import weights_h5
 from support.tolerances import GRADIENT
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
-from electra_common import ElectraConfig  # noqa: E402
+from electra_common import ElectraConfig, open_checkpoint  # noqa: E402
+from electra_common.weights.fingerprint import fingerprint  # noqa: E402
+from electra_common.weights.names import find_row  # noqa: E402
 from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
 from electra_tf.pretrained import TFElectraPreTrainedModel, canonical_state  # noqa: E402
 
@@ -35,7 +42,7 @@ def only_output(model):
     return model(IDS, return_dict=False)[0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "mixed_bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("model_class", MODELS)
 def test_a_keras_file_gives_the_model_back(tmp_path, model_class, dtype):
     model = model_class(CONFIG, name="mine", dtype=dtype)
@@ -47,7 +54,7 @@ def test_a_keras_file_gives_the_model_back(tmp_path, model_class, dtype):
     assert np.array_equal(np.asarray(only_output(model)), np.asarray(only_output(again)))
 
 
-@pytest.mark.parametrize("changes", [{}, {"embedding_size": 10}, {"tie_word_embeddings": False}])
+@pytest.mark.parametrize("changes", [{}, {"embedding_size": 10, "tie_word_embeddings": False}])
 @pytest.mark.parametrize("model_class", MODELS)
 def test_weights_alone_go_into_another_model(tmp_path, model_class, changes):
     config = CONFIG.replace(**changes)
@@ -112,3 +119,84 @@ def test_a_users_own_model_is_saved_like_ours_and_does_not_take_its_name(tmp_pat
     assert np.array_equal(np.asarray(model(IDS)), np.asarray(again(IDS)))
     assert keras.saving.get_registered_name(TFElectraModel) == "electra_tf>TFElectraModel"
     assert not keras.saving.get_registered_name(TFElectraForMine).startswith("electra_tf>")
+
+
+# Read by our own reader, without Keras -------------------------------------------------------------------------------
+
+
+def assert_reads_as(model, path):
+    """Assert that a file of Keras's has the fingerprint of the safetensors that the same model saves."""
+    model.save_pretrained(path.parent / "saved")
+    expected = fingerprint(open_checkpoint(path.parent / "saved").component().tensors)
+    checkpoint = open_checkpoint(path)
+    component = checkpoint.component()
+    assert checkpoint.format == "keras"
+    assert fingerprint(component.tensors) == expected
+    assert not component.unexpected
+    again = type(model).from_pretrained(path, dtype="auto", num_attention_heads=2)
+    assert_same_weights(model, again)
+    return component, again
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype"), [({}, "bfloat16"), ({"embedding_size": 10, "tie_word_embeddings": False}, "float32")]
+)
+@pytest.mark.parametrize("model_class", MODELS)
+def test_files_of_keras_have_the_fingerprint_of_our_safetensors(tmp_path, model_class, changes, dtype):
+    model = model_class(CONFIG.replace(**changes), name="mine", dtype=dtype)
+    model.save_weights(tmp_path / "x.weights.h5")
+    assert_reads_as(model, tmp_path / "x.weights.h5")
+    model.save(tmp_path / "x.keras")
+    _, again = assert_reads_as(model, tmp_path / "x.keras")
+    assert again.config.replace(architectures=None, dtype=None) == model.config
+    assert again.config.id2label == CONFIG.id2label
+
+
+def test_a_compiled_models_file_is_read_without_its_optimizer(tmp_path):
+    model = TFElectraForPreTraining(CONFIG)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(1e-2),
+        loss={"logits": keras.losses.BinaryCrossentropy(from_logits=True)},
+        metrics={"logits": [keras.metrics.BinaryAccuracy()]},
+    )
+    model.fit({"input_ids": IDS}, {"logits": (IDS % 2).astype("float32")}, verbose=0)
+    model.save(tmp_path / "x.keras")
+    component, _ = assert_reads_as(model, tmp_path / "x.keras")
+    assert set(component.leftovers.values()) == {"optimizer state"}
+    assert len(component.leftovers) == len(model.optimizer.variables)
+
+
+def test_a_model_within_another_is_found(tmp_path):
+    body = TFElectraModel(CONFIG)
+    ids = keras.Input((None,), dtype="int32")
+    keras.Model(ids, body(ids).last_hidden_state).save(tmp_path / "x.keras")
+    component = open_checkpoint(tmp_path / "x.keras").component()
+    body.save_pretrained(tmp_path / "saved")
+    assert fingerprint(component.tensors) == fingerprint(open_checkpoint(tmp_path / "saved").component().tensors)
+
+
+def structure(content):
+    """Return every group of layers or variables with its name, and every variable with its shape and dtype."""
+    found = {}
+    with h5py.File(io.BytesIO(content)) as file:
+
+        def visit(path, item):
+            if isinstance(item, h5py.Dataset):
+                found[path] = (item.shape, item.dtype.str, dict(item.attrs))
+            elif path.endswith("vars") and "dropout" not in path:
+                found[path] = dict(item.attrs)
+
+        file.visititems(visit)
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model_class", MODELS)
+def test_the_files_that_other_tests_write_without_keras_are_laid_out_as_its_own(tmp_path, model_class, dtype):
+    model = model_class(CONFIG, name="mine", dtype=dtype)
+    model.save(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "x.keras") as archive:
+        written = archive.read("model.weights.h5")
+    arrays = {name: np.asarray(variable.numpy()) for name, variable in canonical_state(model).items()}
+    arrays = {name: array.T if find_row(name).transpose else array for name, array in arrays.items()}
+    assert structure(weights_h5(arrays, model_name="mine", body=model.is_body)) == structure(written)

@@ -32,7 +32,7 @@ class Checkpoint:
         path: the weights file, or the prefix of a TensorFlow checkpoint.
         format: such as ``"safetensors"``; see :data:`electra_common.weights.weights_file.FORMATS`.
         components: the networks in it, by name.
-        config: the content of a ``config.json`` beside the weights, or None.
+        config: the config in the file itself, else the content of a ``config.json`` beside it, or None.
         metadata: free strings stored in the file.
         generator_config: the config of the second network of a checkpoint of two, or None.
     """
@@ -136,7 +136,7 @@ def open_checkpoint(
 def _open_path(path: Path, verify: bool) -> Checkpoint:
     weights = open_weights(path, verify=verify)
     folder = weights.path.parent
-    config = _read_config(folder / "config.json")
+    config = weights.config or _read_config(folder / "config.json")
     architecture = config.architectures[0] if config is not None and config.architectures else None
     components = find_components(
         weights.tensors, architecture=architecture, tied=config is None or config.tie_word_embeddings

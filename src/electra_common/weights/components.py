@@ -15,13 +15,13 @@ from typing import Final
 import numpy as np
 
 from electra_common.weights.flax_names import flax_tensors
+from electra_common.weights.keras_names import keras_file_tensors, keras_tensors
 from electra_common.weights.names import (
     BODY,
     TIED_VOCABULARY_WEIGHT,
     WORD_EMBEDDINGS,
     find_row,
     google_names,
-    rows,
 )
 from electra_common.weights.tensors import StoredTensor
 from electra_common.weights.transformers_tf import transformers_tf_tensors
@@ -178,6 +178,7 @@ def _to_torch_names(tensors: Mapping[str, StoredTensor]) -> tuple[Mapping[str, S
         ("embeddings/word_embeddings/weight", transformers_tf_tensors),
         ("embeddings/word_embeddings/weight:0", transformers_tf_tensors),
         ("embeddings/word_embeddings/embeddings", keras_tensors),
+        ("embeddings/word_embeddings/vars/0", keras_file_tensors),
     ):
         before = next((name.removesuffix(table) for name in tensors if name.endswith(f"/{table}")), None)
         if before is not None:
@@ -191,22 +192,6 @@ def _without_model_name(name: str, before: str) -> str:
     """Drop the name of the outermost model, which is the user's to choose; a bare encoder may bear another name."""
     model_name = before.removesuffix("electra/")
     return name.removeprefix(model_name) if model_name != before else f"electra/{name.removeprefix(before)}"
-
-
-def keras_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """Bring the variables of our own Keras models to canonical names; those that nobody knows come second."""
-    known = {row.keras: row for row in rows()}
-    found: dict[str, StoredTensor] = {}
-    unexpected: list[str] = []
-    for key, tensor in tensors.items():
-        match = _GOOGLE_LAYER.match(key)
-        row = known.get(_google_template(key))
-        if row is None:
-            unexpected.append(key)
-            continue
-        canonical = row.canonical.format(layer=match[2] if match else None)
-        found[canonical] = (tensor.transposed() if row.transpose else tensor).renamed(canonical)
-    return found, tuple(unexpected)
 
 
 def _transformers_name(key: str, headless: bool) -> str:

@@ -16,7 +16,7 @@ from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.bundle_paths import find_prefix
 
 _REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
-# Safest first. The pickle is read by our own code, which executes nothing; HDF5 is parsed by a library written in C.
+# Safest first: safetensors holds nothing but tensors; of the others none is executed, but more of each must be parsed.
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5")
 _ALWAYS_WANTED: Final = (
     "config.json",
