@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 from electra_common.config import ElectraConfig
 from electra_common.config_json import read_config_file
-from electra_common.weights.components import DISCRIMINATOR, GENERATOR, Component, find_components
+from electra_common.weights.components import Component, find_components
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import resolve_path
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, find_row
+from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, DISCRIMINATOR, GENERATOR, find_row
 from electra_common.weights.shapes import infer_config
-from electra_common.weights.weights_file import open_weights
-
-# Beside a checkpoint of two networks, config.json describes the discriminator and this file the generator.
-GENERATOR_CONFIG: Final = "generator_config.json"
+from electra_common.weights.weights_file import GENERATOR_CONFIG, open_weights
 
 
 @dataclass(frozen=True)

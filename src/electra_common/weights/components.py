@@ -1,8 +1,8 @@
 """From the names in a file to canonical names: which networks a checkpoint holds, and which tensors are whose.
 
-A Google checkpoint holds a discriminator and usually a generator, with one set of embeddings that both use. A
-transformers checkpoint holds one network. Every tensor of the file ends in one of three places: a canonical tensor,
-a leftover with its reason, or an unexpected name.
+A Google checkpoint holds a discriminator and usually a generator, with one set of embeddings that both use, and so does
+our joint form. A transformers checkpoint holds one network. Every tensor of the file ends in one of three places: a
+canonical tensor, a leftover with its reason, or an unexpected name.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Final
 import numpy as np
 
 from electra_common.weights.flax_names import flax_tensors
+from electra_common.weights.joint_names import is_joint, split_joint
 from electra_common.weights.keras_names import keras_file_tensors, keras_tensors
 from electra_common.weights.names import (
     BODY,
+    DISCRIMINATOR,
+    GENERATOR,
     TIED_VOCABULARY_WEIGHT,
     WORD_EMBEDDINGS,
     find_row,
@@ -25,10 +28,6 @@ from electra_common.weights.names import (
 )
 from electra_common.weights.tensors import StoredTensor
 from electra_common.weights.transformers_tf import transformers_tf_tensors
-
-DISCRIMINATOR: Final = "discriminator"
-GENERATOR: Final = "generator"
-COMPONENTS: Final = (DISCRIMINATOR, GENERATOR)
 
 _GOOGLE_LAYER: Final = re.compile(r"^([a-z]+/encoder/layer_)(0|[1-9][0-9]{0,5})(/.+)$")
 _OPTIMIZER_SLOT: Final = re.compile(r"^(.+)/adam_[mv]$")
@@ -78,6 +77,8 @@ def find_components(
     """
     if is_google(tensors):
         return google_components(tensors)
+    if is_joint(tensors):
+        return joint_components(tensors)
     component = transformers_component(tensors, architecture=architecture, tied=tied)
     return {component.name: component}
 
@@ -144,6 +145,17 @@ def _google_leftover(key: str, tensors: Mapping[str, StoredTensor]) -> str | Non
             owner = {"pretraining": DISCRIMINATOR, "masked_lm": GENERATOR}.get(row.part, other)
             return f"belongs to the {owner}"
     return None
+
+
+def joint_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
+    """Split the tensors of this library's joint form into its networks."""
+    networks, unexpected = split_joint(tensors)
+    result = {}
+    for name, found in networks.items():
+        foreign = {key: f"belongs to the {other}" for other in networks if other != name for key in tensors
+                   if key.startswith(f"{other}.") and key not in unexpected}  # fmt: skip
+        result[name] = Component(name, found, foreign, unexpected)
+    return result
 
 
 def transformers_component(tensors: Mapping[str, StoredTensor], *, architecture: str | None, tied: bool) -> Component:

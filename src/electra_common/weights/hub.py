@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.bundle_paths import find_prefix
+from electra_common.weights.weights_file import FORMATS, GENERATOR_CONFIG
 
 _REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
 # Safest first: safetensors holds nothing but tensors; of the others none is executed, but more of each must be parsed.
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5")
+_WEIGHTS: Final = tuple(name for item in FORMATS for name in item.file_names)
 _ALWAYS_WANTED: Final = (
     "config.json",
+    GENERATOR_CONFIG,
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",

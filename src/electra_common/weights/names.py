@@ -47,6 +47,11 @@ WORD_EMBEDDING: Final = (Parameter("weight", "embeddings", "", "weight"),)
 VOCABULARY_BIAS: Final = (Parameter("bias", "bias", "", "bias"),)
 VOCABULARY_WEIGHT: Final = (Parameter("weight", "kernel", "", "kernel", transpose=True),)
 
+# The two networks of pre-training, by the names that they have all over this library.
+DISCRIMINATOR: Final = "discriminator"
+GENERATOR: Final = "generator"
+COMPONENTS: Final = (DISCRIMINATOR, GENERATOR)
+
 BODY: Final = "body"  # in every model; the other parts are heads
 
 
@@ -133,6 +138,7 @@ ARCHITECTURE_PARTS: Final[dict[str, tuple[str, ...]]] = {
     "ElectraForMultipleChoice": ("multiple_choice", "classification"),
 }
 
+EMBEDDINGS_PREFIX: Final = "electra.embeddings."  # the tables and their LayerNorm; the projection is not one of them
 WORD_EMBEDDINGS: Final = "electra.embeddings.word_embeddings.weight"
 TIED_VOCABULARY_WEIGHT: Final = "generator_lm_head.weight"  # the word table again, unless tie_word_embeddings is off
 

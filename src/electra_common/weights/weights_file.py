@@ -23,6 +23,7 @@ from electra_common.weights.formats.shard_index import merge_shards, read_shard_
 from electra_common.weights.formats.tf1_bundle import read_bundle
 from electra_common.weights.formats.tf2_object_graph import is_object_graph, read_object_graph
 from electra_common.weights.formats.tf_h5 import looks_like_tf_h5, read_tf_h5
+from electra_common.weights.joint_names import is_joint
 from electra_common.weights.tensors import StoredTensor
 
 Reader = Callable[..., tuple[dict[str, StoredTensor], dict[str, str]]]
@@ -63,14 +64,22 @@ def _by_start(looks_like: Callable[[bytes], bool]) -> Callable[[Path, bytes], bo
     return lambda path, start: looks_like(start)
 
 
+def _open_safetensors(path: Path, verify: bool) -> WeightsFile:
+    tensors, metadata = read_safetensors(path, verify=verify)
+    return WeightsFile(path, JOINT if is_joint(tensors) else SAFETENSORS, tensors, metadata)
+
+
 def _open_keras(path: Path, verify: bool) -> WeightsFile:
     found = read_keras_file(path, verify=verify)
     return WeightsFile(path, KERAS, found.tensors, set_aside=found.set_aside, config=found.config)
 
 
+SAFETENSORS: Final = "safetensors"
+JOINT: Final = "joint"
+JOINT_FILE: Final = "joint.safetensors"  # not a name that transformers looks for: it would find no tensor it knows
 KERAS: Final = "keras"
 FORMATS: Final = (
-    _format("safetensors", "model.safetensors", read_safetensors, _by_start(looks_like_safetensors)),
+    Format(SAFETENSORS, ("model.safetensors", JOINT_FILE), _open_safetensors, _by_start(looks_like_safetensors)),
     # Several forms are zip files or HDF5 files; those that can be told by what is in them come first.
     _format("npz", "model.npz", read_npz, lambda path, start: is_npz(path)),
     Format(KERAS, ("model.keras", "model.weights.h5"), _open_keras, is_keras_file),
@@ -82,6 +91,8 @@ FORMATS: Final = (
 WEIGHTS_NAMES: Final = tuple(
     name for item in FORMATS for file in item.file_names for name in (file, f"{file}.index.json")
 )
+# Beside a checkpoint of two networks, config.json describes the discriminator and this file the generator.
+GENERATOR_CONFIG: Final = "generator_config.json"
 TF1: Final = "tf1"
 TF2: Final = "tf2"
 _RECOGNISING_BYTES: Final = 16
@@ -147,7 +158,7 @@ def _open_shards(index_file: Path, verify: bool) -> WeightsFile:
     # The index of an h5 checkpoint has the names with the model's in front, its files have them without.
     in_file = _without_first_part if index_file.name.startswith("tf_model") else None
     tensors = merge_shards(index, read, rename=in_file)
-    return WeightsFile(index_file, formats[0] if formats else "safetensors", tensors)
+    return WeightsFile(index_file, formats[0] if formats else SAFETENSORS, tensors)
 
 
 def _without_first_part(name: str) -> str:
