@@ -79,8 +79,11 @@ class Checkpoint:
         config = self.stored_config(component)
         if config is not None:
             return config if heads is None else config.replace(num_attention_heads=heads)
+        told = dict(component.config_fields)
+        told_heads = told.pop("num_attention_heads", None)
+        heads = told_heads if heads is None else heads
         config = infer_config(component.tensors, str(self.path), num_attention_heads=heads)
-        return config.replace(architectures=(architecture_of(component),))
+        return config.replace(architectures=(architecture_of(component),), **told)
 
     def stored_config(self, component: Component) -> ElectraConfig | None:
         """Return the config beside the weights, if it is this network's.

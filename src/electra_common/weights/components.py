@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from electra_common.weights.flax_names import flax_tensors
 from electra_common.weights.joint_names import is_joint, split_joint
 from electra_common.weights.keras_names import keras_file_tensors, keras_tensors
+from electra_common.weights.model_garden_names import is_model_garden, model_garden_networks
 from electra_common.weights.names import (
     BODY,
     DISCRIMINATOR,
@@ -27,7 +28,7 @@ from electra_common.weights.names import (
     google_names,
 )
 from electra_common.weights.tensors import StoredTensor
-from electra_common.weights.transformers_tf import transformers_tf_tensors
+from electra_common.weights.transformers_tf import transformers_tf_tensors, two_networks
 
 _GOOGLE_LAYER: Final = re.compile(r"^([a-z]+/encoder/layer_)(0|[1-9][0-9]{0,5})(/.+)$")
 _OPTIMIZER_SLOT: Final = re.compile(r"^(.+)/adam_[mv]$")
@@ -52,12 +53,14 @@ class Component:
         tensors: ``{canonical name: tensor}``.
         leftovers: ``{name in the file: why it is left aside}``.
         unexpected: names in the file that nobody knows.
+        config_fields: what the form tells of the network's config beyond the shapes.
     """
 
     name: str
     tensors: Mapping[str, StoredTensor]
     leftovers: Mapping[str, str] = field(default_factory=dict)
     unexpected: tuple[str, ...] = ()
+    config_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_google(names: Mapping[str, StoredTensor]) -> bool:
@@ -77,10 +80,15 @@ def find_components(
     """
     if is_google(tensors):
         return google_components(tensors)
+    if is_model_garden(tensors):
+        return model_garden_components(tensors)
     if is_joint(tensors):
         return joint_components(tensors)
-    component = transformers_component(tensors, architecture=architecture, tied=tied)
-    return {component.name: component}
+    if both := two_networks(tensors):
+        components = [transformers_component(part, architecture=None, tied=tied) for part in both.values()]
+    else:
+        components = [transformers_component(tensors, architecture=architecture, tied=tied)]
+    return {component.name: component for component in components}
 
 
 def google_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
@@ -145,6 +153,15 @@ def _google_leftover(key: str, tensors: Mapping[str, StoredTensor]) -> str | Non
             owner = {"pretraining": DISCRIMINATOR, "masked_lm": GENERATOR}.get(row.part, other)
             return f"belongs to the {owner}"
     return None
+
+
+def model_garden_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
+    """Split the tensors of a checkpoint of the TensorFlow Model Garden's into its networks."""
+    networks, unexpected = model_garden_networks(tensors)
+    return {
+        name: Component(name, found.tensors, found.leftovers, unexpected, found.config_fields)
+        for name, found in networks.items()
+    }
 
 
 def joint_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.names import BODY, Row, find_row, layer_of, rows
+from electra_common.weights.names import BODY, DISCRIMINATOR, GENERATOR, Row, find_row, layer_of, rows
 from electra_common.weights.tensors import StoredTensor
 
 _LAYER: Final = re.compile(r"/layer_\._(0|[1-9][0-9]{0,5})/")
@@ -26,6 +26,15 @@ _MADE_EARLIER: Final = {
     "generator_predictions/LayerNorm": "generator_predictions/dense",
     "sequence_summary/summary": "classifier",
 }
+
+
+# What tells the two networks apart, and what they may share.
+_HEADS: Final = {
+    DISCRIMINATOR: "discriminator_predictions/dense/kernel",
+    GENERATOR: "generator_predictions/dense/kernel",
+}
+_EMBEDDINGS: Final = "electra/embeddings/"
+_MAX_SCOPES: Final = 16  # around a variable's own name; a program has two or three
 
 
 @cache
@@ -75,6 +84,38 @@ def transformers_tf_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[s
             raise CheckpointError(f"{canonical} stands twice, once as {name[:200]}")
         result[canonical] = (tensor.transposed() if row.transpose else tensor).renamed(canonical)
     return result, tuple(unexpected)
+
+
+def two_networks(tensors: Mapping[str, StoredTensor]) -> dict[str, dict[str, StoredTensor]]:
+    """Return the variables of a discriminator and a generator that are parts of one model; empty if they are not.
+
+    NVIDIA's pre-training is such a model: ``…/tf_electra_for_pre_training/electra/…`` and
+    ``…/tf_electra_for_masked_lm/electra/…``. Embeddings that both share bear the name of either, each tensor as it was
+    made; they are given to both. Names without a place in either network go to both.
+    """
+    models: dict[str, dict[str, StoredTensor]] = {}
+    strange: dict[str, StoredTensor] = {}
+    for name, tensor in tensors.items():
+        model, plain = _split_model(name)
+        (strange if plain is None else models.setdefault(model, {}))[plain or name] = tensor
+    found = {network: part for part in models.values() for network, head in _HEADS.items() if head in part}
+    if len(models) != len(_HEADS) or len(found) != len(_HEADS):
+        return {}
+    tables = [{name for name in part if name.startswith(_EMBEDDINGS)} for part in found.values()]
+    if not set.intersection(*tables):
+        shared = {name: part[name] for part in found.values() for name in part if name.startswith(_EMBEDDINGS)}
+        found = {network: {**shared, **part} for network, part in found.items()}
+    return {network: {**part, **strange} for network, part in found.items()}
+
+
+def _split_model(name: str) -> tuple[str, str | None]:
+    """Return the name of the model, and the variable's without it; None if the table has none that ends so."""
+    parts = name.split("/")
+    for start in range(min(len(parts), _MAX_SCOPES)):
+        plain = "/".join(parts[start:])
+        if canonical_from_transformers_tf(plain) is not None:
+            return "/".join(parts[:start]), plain
+    return "", None
 
 
 def in_transformers_tf_order(canonical: Iterable[str]) -> list[str]:
