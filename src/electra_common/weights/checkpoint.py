@@ -6,7 +6,8 @@ the config of each. Array data is read only when a tensor's ``read`` is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from electra_common.config_json import read_config_file
 from electra_common.weights.components import Component, find_components
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import resolve_path
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, DISCRIMINATOR, GENERATOR, find_row
+from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, DISCRIMINATOR, GENERATOR, WORD_EMBEDDINGS, find_row
 from electra_common.weights.shapes import infer_config
 from electra_common.weights.weights_file import GENERATOR_CONFIG, open_weights
 
@@ -57,7 +58,8 @@ class Checkpoint:
         if name not in (DISCRIMINATOR, GENERATOR):
             raise ValueError(f"component must be {DISCRIMINATOR!r} or {GENERATOR!r}, found {name!r}")
         if name not in self.components:
-            raise CheckpointError(f"{self.path}: holds no {name}, only a {' and a '.join(self.components)}")
+            others = " and a ".join(self.components)
+            raise CheckpointError(f"{self.path}: holds no {name}, only a {others}; ask for that, or for another file")
         return self.components[name]
 
     def config_of(
@@ -145,12 +147,20 @@ def _open_path(path: Path, verify: bool) -> Checkpoint:
         for name, component in components.items()
     }
     if not any(component.tensors for component in components.values()):
-        some = ", ".join(sorted(weights.tensors)[:3]) or "nothing"
-        raise CheckpointError(
-            f"{weights.path}: none of its {len(weights.tensors)} tensors has a name of ELECTRA's (it holds {some})"
-        )
+        raise CheckpointError(f"{weights.path}: {_describe_strangers(weights.tensors)}")
     generator_config = _read_config(folder / GENERATOR_CONFIG) if len(components) > 1 else None
     return Checkpoint(weights.path, weights.format, components, config, weights.metadata, generator_config)
+
+
+def _describe_strangers(names: Iterable[str]) -> str:
+    """Say what tensors without any name of ELECTRA's may be, and what to do with them."""
+    ordered = sorted(names)
+    some = ", ".join(ordered[:3]) or "nothing"
+    if any(re.match(r"^([a-z_]+[./])?bert[./]", name) for name in ordered):
+        advice = "these are BERT's weights: an ELECTRA cannot use them, a BERT class can"
+    else:
+        advice = f"expected such as {WORD_EMBEDDINGS}"
+    return f"none of its {len(ordered)} tensors has a name of ELECTRA's (it holds {some}); {advice}"
 
 
 def _read_config(file: Path) -> ElectraConfig | None:
