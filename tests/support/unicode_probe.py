@@ -60,17 +60,20 @@ def combining_classes():
 def added_token_neighbours():
     """Find what keeps a `single_word` token from matching, and what `rstrip` swallows: two sets of ranges."""
 
-    def matcher(**settings):
+    def ends(**settings):
+        """Return {character: where a token ends that the character follows}, counted from its start."""
         tokenizer = Tokenizer(models.WordPiece({"?": 0}, unk_token="?"))
         tokenizer.add_tokens([AddedToken("~", normalized=False, **settings)])
-        return lambda characters: tokenizer.encode_batch([f"~{c}" for c in characters])
+        found = {}
+        for start in range(0, len(CHARACTERS), 5000):
+            part = CHARACTERS[start : start + 5000]
+            encoding = tokenizer.encode("".join(f"~{c}|" for c in part))
+            tokens = zip(encoding.ids, encoding.offsets, strict=True)
+            found |= {part[first // 3]: last - first for number, (first, last) in tokens if number == 1}
+        return found
 
-    words = matcher(single_word=True)(CHARACTERS)
-    spaces = matcher(rstrip=True)(CHARACTERS)
-    return (
-        ranges(c for c, found in zip(CHARACTERS, words, strict=True) if found.ids[0] == 0 and c != "~"),
-        ranges(c for c, found in zip(CHARACTERS, spaces, strict=True) if found.offsets[0] == (0, 2)),
-    )
+    words, spaces = ends(single_word=True), ends(rstrip=True)
+    return where(lambda c: c not in words), where(lambda c: spaces.get(c) == 2)
 
 
 def probe():
@@ -81,15 +84,15 @@ def probe():
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     nfd = normalizers.NFD().normalize_str
     word_characters, spaces = added_token_neighbours()
+    whitespace = where(lambda c: len(split(f"a{c}b")) == 2 and len(split(f"a{c}")) == 1)
+    assert whitespace == spaces
     return {
         "dropped": where(lambda c: clean(c) == ""),
-        "blank": where(lambda c: c != " " and clean(c) == " "),
-        "whitespace": where(lambda c: len(split(f"a{c}b")) == 2 and len(split(f"a{c}")) == 1),
+        "whitespace": whitespace,
         "punctuation": where(lambda c: len(split(f"a{c}b")) == 3),
         "ideographs": where(lambda c: ideographs(c) == f" {c} "),
         "nonspacing_marks": where(lambda c: nfd(c) == c and strip(f"a{c}") == "a"),
         "word_characters": word_characters,
-        "spaces_beside_tokens": spaces,
         "combining_classes": combining_classes(),
         "decompositions": mapping(nfd, skip=HANGUL_SYLLABLES),
         "lowercase": mapping(bert_normalizer(lowercase=True).normalize_str),

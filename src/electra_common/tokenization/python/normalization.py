@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from electra_common.tokenization.python.unicode_tables import (
+    CASED,
     DECOMPOSABLE,
     DROPPED,
     IDEOGRAPH,
@@ -63,16 +64,18 @@ class Normalizer:
         if text.isascii() and text.isprintable():  # nothing but case can change here
             return AlignedText(text.lower() if self.lowercase else text, range(len(text)))
         table = character_table(self.compat)
+        kinds = table.kinds(text)  # a step is left out where no character would feel it
         aligned = AlignedText(text, range(len(text)))
-        if self.clean_text:
+        if self.clean_text and kinds & (DROPPED | WHITESPACE):
             aligned = clean(aligned, table)
-        if self.tokenize_chinese_chars:
+        if self.tokenize_chinese_chars and kinds & IDEOGRAPH:
             aligned = set_ideographs_apart(aligned, table)
-        if self.lowercase and self.compat == "google":
+        fold = self.lowercase and kinds & CASED
+        if fold and self.compat == "google":
             aligned = fold_case(aligned, table)
-        if self.lowercase if self.strip_accents is None else self.strip_accents:
+        if (self.lowercase if self.strip_accents is None else self.strip_accents) and kinds & (DECOMPOSABLE | MARK):
             aligned = drop_accents(aligned, table)
-        if self.lowercase and self.compat == "rust":
+        if fold and self.compat == "rust":
             aligned = fold_case(aligned, table)
         return aligned
 
@@ -88,8 +91,6 @@ def clean(aligned: AlignedText, table: CharacterTable) -> AlignedText:
 def set_ideographs_apart(aligned: AlignedText, table: CharacterTable) -> AlignedText:
     """Put a blank before and after each ideograph."""
     properties = table.properties
-    if not any(properties[ord(character)] & IDEOGRAPH for character in aligned.text):
-        return aligned
 
     def changes() -> Iterator[tuple[str, bool]]:
         for character in aligned.text:
@@ -109,8 +110,6 @@ def drop_accents(aligned: AlignedText, table: CharacterTable) -> AlignedText:
 
 def decompose(aligned: AlignedText, table: CharacterTable) -> AlignedText:
     """Bring text to Unicode's form NFD, by the table's version of Unicode."""
-    if not any(table.properties[ord(character)] & DECOMPOSABLE for character in aligned.text):
-        return aligned
 
     def changes() -> Iterator[tuple[str, bool]]:
         marks: list[tuple[int, str, bool]] = []  # a run of marks waits until it can be put in order

@@ -25,7 +25,8 @@ PUNCTUATION: Final = 4
 IDEOGRAPH: Final = 8  # stands alone as a word
 MARK: Final = 16  # goes with the accents
 DECOMPOSABLE: Final = 32  # decomposes, or can trade places with a neighbouring mark
-WORD: Final = 64  # keeps an added token of `single_word` beside it from matching
+CASED: Final = 64  # has a lower case, or its decomposition has
+WORD: Final = 128  # keeps an added token of `single_word` beside it from matching
 
 # Hangul syllables decompose by arithmetic: lead consonant, vowel and, for all but each 28th, a tail consonant.
 _SYLLABLES: Final = range(0xAC00, 0xD7A4)
@@ -53,6 +54,13 @@ class CharacterTable:
     combining_classes: Mapping[str, int]
     lowercase: Mapping[str, str]
     final_sigma: bool
+
+    def kinds(self, text: str) -> int:
+        """Return the properties that any character of a text has, all in one."""
+        found = 0
+        for properties in map(self.properties.__getitem__, map(ord, text)):
+            found |= properties
+        return found
 
 
 @cache
@@ -89,20 +97,18 @@ def read_table_file() -> dict[str, dict[str, str]]:
 
 def _rust_table() -> CharacterTable:
     sections = read_table_file()
-    sets = {
-        DROPPED: sections["dropped"][""],
-        WHITESPACE: sections["whitespace"][""],
-        PUNCTUATION: sections["punctuation"][""],
-        IDEOGRAPH: sections["ideographs"][""],
-        MARK: sections["nonspacing_marks"][""],
-        WORD: sections["word_characters"][""],
+    names = {
+        DROPPED: "dropped",
+        WHITESPACE: "whitespace",
+        PUNCTUATION: "punctuation",
+        IDEOGRAPH: "ideographs",
+        MARK: "nonspacing_marks",
+        WORD: "word_characters",
     }
-    decompositions = _character_mapping(sections["decompositions"]) | _hangul_decompositions()
-    classes = {chr(c): int(number) for number, r in sections["combining_classes"].items() for c in code_points(r)}
-    return CharacterTable(
-        properties=_property_bytes({bit: code_points(ranges) for bit, ranges in sets.items()}, decompositions, classes),
-        decompositions=decompositions,
-        combining_classes=classes,
+    return _table(
+        {bit: code_points(sections[name][""]) for bit, name in names.items()},
+        decompositions=_character_mapping(sections["decompositions"]) | _hangul_decompositions(),
+        classes={chr(c): int(number) for number, r in sections["combining_classes"].items() for c in code_points(r)},
         lowercase=_character_mapping(sections["lowercase"]),
         final_sigma=False,
     )
@@ -111,31 +117,40 @@ def _rust_table() -> CharacterTable:
 def _google_table() -> CharacterTable:
     characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
     categories = [(ord(character), unicodedata.category(character)) for character in characters]
-    decompositions = {c: d for c in characters if (d := unicodedata.normalize("NFD", c)) != c}
-    classes = {c: number for c in characters if (number := unicodedata.combining(c))}
-    sets: dict[int, Iterable[int]] = {
-        DROPPED: [code for code, name in categories if name[0] == "C" and chr(code) not in "\t\n\r"] + [0xFFFD],
-        WHITESPACE: [ord(character) for character in characters if character.isspace()],
-        PUNCTUATION: [*code_points(_ASCII_PUNCTUATION), *(code for code, name in categories if name[0] == "P")],
-        IDEOGRAPH: code_points(_GOOGLE_IDEOGRAPHS),
-        MARK: [code for code, name in categories if name == "Mn"],
-        WORD: [ord(character) for character in characters if character.isalnum() or character == "_"],
-    }
-    return CharacterTable(
-        properties=_property_bytes(sets, decompositions, classes),
-        decompositions=decompositions,
-        combining_classes=classes,
-        lowercase={c: lower for c in characters if (lower := c.lower()) != c},
+    return _table(
+        {
+            DROPPED: [code for code, name in categories if name[0] == "C" and chr(code) not in "\t\n\r"] + [0xFFFD],
+            WHITESPACE: [ord(character) for character in characters if character.isspace()],
+            PUNCTUATION: [*code_points(_ASCII_PUNCTUATION), *(code for code, name in categories if name[0] == "P")],
+            IDEOGRAPH: code_points(_GOOGLE_IDEOGRAPHS),
+            MARK: [code for code, name in categories if name == "Mn"],
+            WORD: [ord(character) for character in characters if character.isalnum() or character == "_"],
+        },
+        decompositions={c: image for c in characters if (image := unicodedata.normalize("NFD", c)) != c},
+        classes={c: number for c in characters if (number := unicodedata.combining(c))},
+        lowercase={c: image for c in characters if (image := c.lower()) != c},
         final_sigma=True,
     )
 
 
-def _property_bytes(sets: Mapping[int, Iterable[int]], *unstable: Mapping[str, object]) -> bytes:
+def _table(
+    sets: Mapping[int, Iterable[int]],
+    *,
+    decompositions: Mapping[str, str],
+    classes: Mapping[str, int],
+    lowercase: Mapping[str, str],
+    final_sigma: bool,
+) -> CharacterTable:
     properties = bytearray(sys.maxunicode + 1)
-    for bit, codes in (*sets.items(), *((DECOMPOSABLE, map(ord, characters)) for characters in unstable)):
+    changing = {DECOMPOSABLE: map(ord, [*decompositions, *classes]), CASED: map(ord, lowercase)}
+    for bit, codes in (*sets.items(), *changing.items()):
         for code in codes:
             properties[code] |= bit
-    return bytes(properties)
+    for image in (decompositions, lowercase):  # a step must not be left out for what the step before brings to light
+        for character, parts in image.items():
+            for part in parts:
+                properties[ord(character)] |= properties[ord(part)] & (DECOMPOSABLE | CASED)
+    return CharacterTable(bytes(properties), decompositions, classes, lowercase, final_sigma)
 
 
 def _character_mapping(section: Mapping[str, str]) -> dict[str, str]:
