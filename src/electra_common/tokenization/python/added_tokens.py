@@ -106,7 +106,7 @@ class AddedTokens:
             yield done, len(text), None
 
     def _extent(self, text: str, match: re.Match[str], number: int, done: int) -> tuple[int, int] | None:
-        """Return what a match takes of the text, or None where its rules forbid it."""
+        """Return what a match takes of the text, or None where it is not to be had."""
         rules, (start, end) = self.rules[number], match.span()
         if not self.match_special and self.is_special(rules.content):
             return None
@@ -119,7 +119,7 @@ class AddedTokens:
         if rules.rstrip:
             while self._has(text, end, WHITESPACE):
                 end += 1
-        return start, end
+        return (start, end) if start < end else None  # the token before can have taken all of it
 
     def _has(self, text: str, index: int, kind: int) -> bool:
         properties = character_table(self._normalizer.compat).properties
@@ -127,9 +127,10 @@ class AddedTokens:
 
 
 def _matcher(texts: Iterable[tuple[str, int]]) -> _Matcher:
-    """Look for the longest text at each place; of equal ones, the first counts."""
+    """Look for the longest text at each place; of equal ones the first counts, and of empty ones none."""
     ids: dict[str, int] = {}
     for text, number in texts:
-        ids.setdefault(text, number)
+        if text:
+            ids.setdefault(text, number)
     longest_first = sorted(ids, key=len, reverse=True)
     return _Matcher(re.compile("|".join(map(re.escape, longest_first))) if ids else None, ids)

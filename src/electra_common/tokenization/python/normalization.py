@@ -24,17 +24,14 @@ from electra_common.tokenization.python.unicode_tables import (
 
 
 class AlignedText(NamedTuple):
-    """Text, and for each character the index of the original character that it comes from.
-
-    A place of -1 stands for a blank that was put before the first character.
-    """
+    """Text, and for each character the index of the original character that it comes from."""
 
     text: str
     places: Sequence[int]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the offsets in the original text of the characters from ``start`` to before ``end``."""
-        return max(self.places[start], 0), self.places[end - 1] + 1
+        return self.places[start], self.places[end - 1] + 1
 
     def cut(self, start: int, end: int) -> AlignedText:
         """Return a part."""
@@ -95,7 +92,7 @@ def set_ideographs_apart(aligned: AlignedText, table: CharacterTable) -> Aligned
     def changes() -> Iterator[tuple[str, bool]]:
         for character in aligned.text:
             if properties[ord(character)] & IDEOGRAPH:
-                yield from ((" ", True), (character, False), (" ", True))
+                yield from ((" ", False), (character, True), (" ", True))
             else:
                 yield character, False
 
@@ -167,7 +164,7 @@ def rewrite(aligned: AlignedText, changes: Iterable[tuple[str, bool]]) -> Aligne
             theirs along only in this sense, which is the library's.
     """
     characters, places = [], []
-    before, place = iter(aligned.places), -1
+    before, place = iter(aligned.places), 0
     for character, is_new in changes:
         if not is_new:
             place = next(before)
