@@ -152,6 +152,15 @@ class PythonBackend:
             self._padding.apply([processed])
         return processed
 
+    def set_template(self, cls_token: str, sep_token: str) -> None:
+        """Put other special tokens around texts from now on.
+
+        Raises:
+            KeyError: a token is not in the vocabulary.
+        """
+        ids = self.get_vocab()
+        self._template = Template(*(SpecialToken(token, ids[token]) for token in (cls_token, sep_token)))
+
     def num_special_tokens_to_add(self, is_pair: bool) -> int:
         """How many tokens stand around a text or a pair."""
         return self._template.length(is_pair)
@@ -172,6 +181,7 @@ class PythonBackend:
     def enable_truncation(
         self,
         max_length: int,
+        *,
         stride: int = 0,
         strategy: TruncationStrategy = "longest_first",
         direction: Direction = "right",

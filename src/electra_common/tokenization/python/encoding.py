@@ -76,6 +76,24 @@ class Encoding:
         """Return some of the tokens; of which texts they are is not kept."""
         return Encoding(**{name: getattr(self, name)[start:stop] for name in _COLUMNS})
 
+    def pad(
+        self, length: int, *, direction: str = "right", pad_id: int = 0, pad_type_id: int = 0, pad_token: str = "[PAD]"
+    ) -> None:
+        """Fill this and its overflowing windows up to a length, in place; what is longer stays as it is."""
+        for window in self.overflowing:
+            window.pad(length, direction=direction, pad_id=pad_id, pad_type_id=pad_type_id, pad_token=pad_token)
+        missing = length - len(self)
+        if missing <= 0:
+            return
+        filling = (pad_id, pad_type_id, pad_token, None, (0, 0), 1, 0)
+        for name, value in zip(_COLUMNS, filling, strict=True):
+            column = getattr(self, name)
+            at = len(column) if direction == "right" else 0
+            column[at:at] = [value] * missing
+        if direction == "left":
+            ranges = self.sequence_ranges.items()
+            self.sequence_ranges = {index: range(at.start + missing, at.stop + missing) for index, at in ranges}
+
     def append(self, other: Encoding) -> None:
         """Put another encoding behind this one; their overflowing windows are combined, each with each."""
         windows = []

@@ -34,27 +34,10 @@ class Padding:
         if self.pad_to_multiple_of:
             length += -length % self.pad_to_multiple_of
         for encoding in encodings:
-            self._fill(encoding, length)
-
-    def _fill(self, encoding: Encoding, length: int) -> None:
-        for window in encoding.overflowing:
-            self._fill(window, length)
-        missing = length - len(encoding)
-        if missing <= 0:
-            return
-        filling: dict[str, list[object]] = {
-            "ids": [self.pad_id],
-            "type_ids": [self.pad_type_id],
-            "tokens": [self.pad_token],
-            "word_ids": [None],
-            "offsets": [(0, 0)],
-            "special_tokens_mask": [1],
-            "attention_mask": [0],
-        }
-        for name, value in filling.items():
-            column = getattr(encoding, name)
-            at = len(column) if self.direction == "right" else 0
-            column[at:at] = value * missing
-        if self.direction == "left":
-            ranges = encoding.sequence_ranges.items()
-            encoding.sequence_ranges = {i: range(r.start + missing, r.stop + missing) for i, r in ranges}
+            encoding.pad(
+                length,
+                direction=self.direction,
+                pad_id=self.pad_id,
+                pad_type_id=self.pad_type_id,
+                pad_token=self.pad_token,
+            )
