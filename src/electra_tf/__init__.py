@@ -16,11 +16,19 @@ if keras.config.backend() != "tensorflow":
         f"electra_tf needs Keras on TensorFlow, but Keras runs on {keras.config.backend()!r}: {_BACKEND_ADVICE}"
     )
 
-from electra_common import ElectraConfig  # noqa: E402 (the backend comes first)
+from electra_common import (  # noqa: E402 (the backend comes first)
+    BatchEncoding,
+    ElectraConfig,
+    ElectraTokenizer,
+    ElectraTokenizerFast,
+)
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
 
 __all__ = [
+    "BatchEncoding",
     "ElectraConfig",
+    "ElectraTokenizer",
+    "ElectraTokenizerFast",
     "TFElectraForMaskedLM",
     "TFElectraForPreTraining",
     "TFElectraModel",

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib
+import inspect
 import re
 
 import pytest
@@ -67,9 +68,22 @@ FIDELITY = [row for row in rows_of("fidelity.md") if len(row) == 5 and options_o
 @pytest.mark.parametrize("row", FIDELITY, ids=lambda row: row[0])
 def test_options_of_the_fidelity_table_exist_with_their_defaults(row):
     for what, name, written in options_of(row[4]):
-        defaults = {"ElectraConfig": config_defaults, "from_pretrained": loading_defaults}[what]()
+        defaults = DEFAULTS[what]()
         assert name in defaults, f"{what} has no {name}"
         assert defaults[name] == ast.literal_eval(written), f"{what}({name}=…)"
+
+
+def tokenizer_defaults():
+    from electra_common import ElectraTokenizer
+
+    parameters = inspect.signature(ElectraTokenizer.__init__).parameters.values()
+    return {item.name: item.default for item in parameters}
+
+
+def call_defaults():
+    from electra_common import ElectraTokenizer
+
+    return {item.name: item.default for item in inspect.signature(ElectraTokenizer.__call__).parameters.values()}
 
 
 def config_defaults():
@@ -83,6 +97,14 @@ def loading_defaults():
     arguments = [node for node in functions if node.name == "from_pretrained"][-1].args  # the last one: no overload
     pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     return {name.arg: ast.literal_eval(default) for name, default in pairs}
+
+
+DEFAULTS = {
+    "ElectraConfig": config_defaults,
+    "from_pretrained": loading_defaults,
+    "ElectraTokenizer": tokenizer_defaults,
+    "tokenizer": call_defaults,
+}
 
 
 def test_the_fidelity_table_is_one_table_with_no_row_of_another_width():
@@ -129,7 +151,9 @@ def test_every_command_and_option_is_on_the_page():
     commands = typer.main.get_command(app).commands
     assert set(sections) == set(commands)
     for name, command in commands.items():
-        options = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts) if flag[:2] == "--"}
+        inner = getattr(command, "commands", {"": command})  # a group's commands share its section
+        params = [item for command in inner.values() for item in command.params]
+        options = {flag for item in params for flag in (*item.opts, *item.secondary_opts) if flag[:2] == "--"}
         written = set(re.findall(r"`(--[\w-]+)", sections[name]))
         assert written - {"--help"} == options - {"--help"}, name
 

@@ -154,15 +154,15 @@ def _read_lines(file: Path) -> list[str]:
 def _batch_of_text(
     lines: list[str], vocabulary: Path, config: ElectraConfig, max_length: int
 ) -> dict[str, NDArray[np.int64]]:
-    from electra_common.tokenization.wordpiece import encode_texts, load_wordpiece
+    from electra_common import ElectraTokenizerFast
 
-    tokenizer = load_wordpiece(vocabulary)
-    if tokenizer.get_vocab_size() != config.vocab_size:
+    tokenizer = ElectraTokenizerFast.from_pretrained(vocabulary)
+    if len(tokenizer) != config.vocab_size:
         raise CheckpointError(
-            f"{vocabulary}: has {tokenizer.get_vocab_size()} pieces, the checkpoint {config.vocab_size}: "
+            f"{vocabulary}: has {len(tokenizer)} pieces, the checkpoint {config.vocab_size}: "
             "not the vocabulary it was trained with"
         )
-    return encode_texts(tokenizer, lines, max_length=max_length)
+    return dict(tokenizer(lines, padding=True, max_length=max_length, truncation=True, return_tensors="np"))
 
 
 def _read_ids(file: Path) -> list[list[int]]:
@@ -182,9 +182,7 @@ def _read_ids(file: Path) -> list[list[int]]:
 
 
 def _batch_of_ids(rows: list[list[int]], config: ElectraConfig, max_length: int) -> dict[str, NDArray[np.int64]]:
-    from electra_common.tokenization.wordpiece import pad_rows
-
-    batch = pad_rows([row[:max_length] for row in rows], pad_token_id=config.pad_token_id or 0)
+    batch = _pad_rows([row[:max_length] for row in rows], pad_token_id=config.pad_token_id or 0)
     lowest, highest = int(batch["input_ids"].min()), int(batch["input_ids"].max())
     if lowest < 0 or highest >= config.vocab_size:
         wrong = lowest if lowest < 0 else highest
@@ -194,12 +192,23 @@ def _batch_of_ids(rows: list[list[int]], config: ElectraConfig, max_length: int)
 
 def _random_batch(config: ElectraConfig, max_length: int) -> dict[str, NDArray[np.int64]]:
     """Rows of different lengths, so that padding is part of what is compared."""
-    from electra_common.tokenization.wordpiece import pad_rows
-
     generator = np.random.Generator(np.random.Philox(0))
     lengths = generator.integers(max(1, max_length // 2), max_length + 1, size=_DEFAULT_ROWS)
     rows = [generator.integers(0, config.vocab_size, size=length).tolist() for length in lengths]
-    return pad_rows(rows, pad_token_id=config.pad_token_id or 0)
+    return _pad_rows(rows, pad_token_id=config.pad_token_id or 0)
+
+
+def _pad_rows(rows: list[list[int]], *, pad_token_id: int) -> dict[str, NDArray[np.int64]]:
+    """Fill rows of ids up to the longest: [rows, longest]."""
+    lengths = np.array([len(row) for row in rows])
+    real = np.arange(lengths.max()) < lengths[:, None]
+    input_ids = np.full(real.shape, pad_token_id, np.int64)
+    input_ids[real] = np.concatenate(rows)
+    return {
+        "input_ids": input_ids,
+        "attention_mask": real.astype(np.int64),
+        "token_type_ids": np.zeros(real.shape, np.int64),
+    }
 
 
 # Output -------------------------------------------------------------------------------------------------------------

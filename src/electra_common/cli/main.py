@@ -19,6 +19,8 @@ from electra_common.cli.demo import demo
 from electra_common.cli.frameworks import FrameworkError
 from electra_common.cli.inspect import inspect
 from electra_common.cli.options import parse_heads
+from electra_common.cli.tokenize import tokenize
+from electra_common.cli.vocabulary import train_vocabulary
 from electra_common.weights.formats.shard_index import parse_size
 
 app = typer.Typer(
@@ -28,6 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+vocabulary_app = typer.Typer(help="Vocabularies of tokenizers.", no_args_is_help=True)
+app.add_typer(vocabulary_app, name="vocab")
 
 Source = Annotated[str, typer.Argument(help="Folder, file, TensorFlow prefix, or owner/name on the Hub.")]
 Component = Annotated[str | None, typer.Option(help="discriminator or generator; by default all there are.")]
@@ -134,6 +139,66 @@ def compare_command(
 def demo_command(json: Json = False) -> None:
     """Show it all: a checkpoint of Google's in both frameworks against Google's own numbers, then real English text."""
     raise typer.Exit(demo(as_json=json))
+
+
+@app.command("tokenize")
+def tokenize_command(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines are read.")] = None,
+    file: Annotated[
+        list[str] | None, typer.Option(help="Text file, one text a line; .gz and .xz too, - for standard input.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Folder, file or Hub name; by default that of the released models.")
+    ] = None,
+    in_python: Annotated[bool, typer.Option("--python", help="Use the tokenizer in Python, which is slower.")] = False,
+    show: Annotated[
+        str | None, typer.Option(help="table (the default for texts), pieces (for lines), ids or offsets.")
+    ] = None,
+    special_tokens: Annotated[bool, typer.Option(help="Put [CLS] and [SEP] around each text.")] = True,
+    max_length: Annotated[int | None, typer.Option(min=2, help="Cut texts to this many tokens.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each text, a line each.")] = False,
+) -> None:
+    """Show how texts are split: pieces, ids, and where in the text each piece stands."""
+    raise typer.Exit(
+        tokenize(
+            texts or [],
+            files=file or [],
+            tokenizer=tokenizer,
+            in_python=in_python,
+            show=show,
+            special_tokens=special_tokens,
+            max_length=max_length,
+            as_json=json,
+        )
+    )
+
+
+@vocabulary_app.command("train")
+def vocabulary_train_command(
+    corpus: Annotated[list[str], typer.Argument(help="Text files; .gz and .xz too.")],
+    size: Annotated[int, typer.Option(min=1, help="Number of tokens, special ones included.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    kind: Annotated[str, typer.Option(help="wordpiece or bpe (byte-level).")] = "wordpiece",
+    cased: Annotated[bool, typer.Option("--cased", help="Keep case and accents.")] = False,
+    min_frequency: Annotated[int, typer.Option(min=1, help="Make no pieces that are seen less often.")] = 2,
+    limit_alphabet: Annotated[int, typer.Option(min=1, help="Most characters to know.")] = 1000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a tokenizer that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a vocabulary that fits a text, and save it as a tokenizer."""
+    raise typer.Exit(
+        train_vocabulary(
+            corpus,
+            size=size,
+            out=out,
+            kind=kind,
+            cased=cased,
+            min_frequency=min_frequency,
+            limit_alphabet=limit_alphabet,
+            overwrite=overwrite,
+            as_json=json,
+        )
+    )
 
 
 def main() -> None:

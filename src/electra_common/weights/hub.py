@@ -7,7 +7,7 @@ One form of the weights is downloaded, the safest there is; tokens, endpoint, ca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,15 +19,16 @@ from electra_common.weights.weights_file import FORMATS, GENERATOR_CONFIG
 _REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
 # Safest first: safetensors holds nothing but tensors; of the others none is executed, but more of each must be parsed.
 _WEIGHTS: Final = tuple(name for item in FORMATS for name in item.file_names)
-_ALWAYS_WANTED: Final = (
+# What a tokenizer is loaded from; the config says how long a model's inputs may be.
+TOKENIZER_FILES: Final = (
     "config.json",
-    GENERATOR_CONFIG,
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_BESIDE_WEIGHTS: Final = (*TOKENIZER_FILES, GENERATOR_CONFIG)
 
 
 def resolve_path(
@@ -36,6 +37,7 @@ def resolve_path(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    only: Sequence[str] = (),
 ) -> Path:
     """Return the local path of a checkpoint, downloading it where it is the name of a repository.
 
@@ -44,6 +46,7 @@ def resolve_path(
         revision: branch, tag or commit on the Hub; refused for local paths.
         cache_dir: where downloads are kept; by default where ``huggingface_hub`` keeps them.
         local_files_only: never ask the network.
+        only: the files to fetch, instead of weights and what lies beside them.
 
     Raises:
         CheckpointError: no such path or repository, or it cannot be fetched.
@@ -59,12 +62,25 @@ def resolve_path(
         raise CheckpointError(f"{path}: no such file or folder, nor a name on the Hub (owner/name)")
     options = {"revision": revision, "cache_dir": cache_dir}
     try:
+        if only:
+            return _fetch(name_or_path, options, only, local_files_only)
         return _from_cache(name_or_path, options) if local_files_only else _download(name_or_path, options)
     except Exception as error:  # the client raises its own errors, its HTTP library's, and OSError
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{name_or_path}: no such file or folder, and it cannot be fetched from the Hub: {reason}"
         ) from None
+
+
+def _fetch(name: str, options: dict[str, Any], files: Sequence[str], local_files_only: bool) -> Path:
+    """Return a folder with those of some files that a repository has; the cached one where there is no network."""
+    import huggingface_hub
+
+    return Path(
+        huggingface_hub.snapshot_download(
+            name, **options, local_files_only=local_files_only, allow_patterns=list(files)
+        )
+    )
 
 
 def _from_cache(name: str, options: dict[str, Any]) -> Path:
@@ -74,7 +90,7 @@ def _from_cache(name: str, options: dict[str, Any]) -> Path:
     failure: Exception | None = None
     for weights in _WEIGHTS:
         # The client refuses a snapshot that lacks a file it knows of, so each form is asked for by itself.
-        patterns = [*_ALWAYS_WANTED, *_files_of(weights)]
+        patterns = [*_BESIDE_WEIGHTS, *_files_of(weights)]
         try:
             folder = Path(
                 huggingface_hub.snapshot_download(name, **options, local_files_only=True, allow_patterns=patterns)
@@ -115,7 +131,7 @@ def wanted_files(names: Iterable[str]) -> list[str]:
         CheckpointError: the repository has no weights in a known form.
     """
     present = set(names)
-    small = [name for name in _ALWAYS_WANTED if name in present]
+    small = [name for name in _BESIDE_WEIGHTS if name in present]
     for weights in _WEIGHTS:
         whole, index, shards = _files_of(weights)
         if whole in present:

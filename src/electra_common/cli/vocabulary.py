@@ -1,0 +1,55 @@
+"""``electra vocab train``: a new vocabulary from text files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from electra_common.cli.console import byte_progress, human_count, make_console, print_json
+from electra_common.text_files import STANDARD_INPUT, read_files, total_bytes
+from electra_common.weights.errors import CheckpointError
+
+
+def train_vocabulary(
+    corpus: list[str],
+    *,
+    size: int,
+    out: Path,
+    kind: str,
+    cased: bool,
+    min_frequency: int,
+    limit_alphabet: int,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Train and save; prints where, and how many tokens there are."""
+    from electra_common.tokenization.training import train_tokenizer
+
+    if STANDARD_INPUT in corpus:
+        raise ValueError("the corpus is read twice, which standard input cannot be; write it to a file")
+    if (out / "tokenizer.json").exists() and not overwrite:
+        raise CheckpointError(f"{out}: holds a tokenizer already; choose another folder or add --overwrite")
+    passes = 2 if kind == "wordpiece" else 1
+    size_on_disk = total_bytes(corpus)
+    with byte_progress("reading", shown=not as_json) as update:
+        done = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal done
+            yield from read_files(corpus, lambda place: update(done + place, passes * size_on_disk))
+            done += size_on_disk
+
+        tokenizer = train_tokenizer(
+            lines,
+            size=size,
+            kind=kind,
+            do_lower_case=not cased,
+            min_frequency=min_frequency,
+            limit_alphabet=limit_alphabet,
+        )
+    files = tokenizer.save_pretrained(out)
+    if as_json:
+        print_json({"folder": str(out), "kind": kind, "tokens": len(tokenizer), "files": list(files)})
+    else:
+        make_console().print(f"{human_count(len(tokenizer))} tokens in {out}", markup=False, soft_wrap=True)
+    return 0

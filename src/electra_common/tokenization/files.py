@@ -1,0 +1,236 @@
+"""The files of a tokenizer, as transformers lays them out; any subset with a vocabulary in it can be read.
+
+========================= ==============================================================================
+``vocab.txt``             WordPiece's pieces
+``tokenizer.json``        the whole tokenizer as the Rust library writes it
+``tokenizer_config.json`` arguments of the constructor; newer ones hold the added tokens as well
+``special_tokens_map.json`` names of special tokens, where the config does not say
+``added_tokens.json``     ``{token: id}`` of what was added to the vocabulary
+========================= ==============================================================================
+
+All of it is untrusted; sizes are checked before anything is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tokenizers import AddedToken, Tokenizer
+
+from electra_common.config_json import read_config_file
+from electra_common.tokenization import special_tokens as special
+from electra_common.tokenization.vocabulary import vocabulary_bytes
+from electra_common.weights.errors import CheckpointError
+from electra_common.weights.hub import TOKENIZER_FILES, resolve_path
+
+if TYPE_CHECKING:
+    from electra_common.tokenization.base import TokenizerBase
+
+MAX_JSON_BYTES: Final = 64 << 20
+_TOKEN_FIELDS: Final = ("lstrip", "rstrip", "single_word", "normalized", "special")
+_ARGUMENTS: Final = frozenset({
+    "do_lower_case", "strip_accents", "tokenize_chinese_chars", "never_split", "compat", "model_max_length",
+    "padding_side", "truncation_side", "model_input_names", "split_special_tokens", "additional_special_tokens",
+    "add_prefix_space", "trim_offsets", *special.NAMES,
+})  # fmt: skip
+# Written anew, or of no meaning to this library.
+_NOT_KEPT: Final = frozenset({
+    "tokenizer_class", "added_tokens_decoder", "name_or_path", "special_tokens_map_file", "tokenizer_file",
+    "vocab_file", "extra_special_tokens", "max_len", "do_basic_tokenize", "clean_up_tokenization_spaces", "backend",
+    "is_local",
+})  # fmt: skip
+
+
+def find_tokenizer(
+    name_or_path: str | Path, *, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
+) -> Path:
+    """Return the local folder or file of a tokenizer; see :func:`electra_common.weights.hub.resolve_path`."""
+    return resolve_path(
+        name_or_path,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        only=TOKENIZER_FILES,
+    )
+
+
+def open_rust_tokenizer(file: Path) -> Tokenizer:
+    """Read a ``tokenizer.json``.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is not one.
+    """
+    try:
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{file}: over {MAX_JSON_BYTES >> 20} MiB, too large for a tokenizer")
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file}: cannot be read as a tokenizer: {error}") from None
+    try:
+        return Tokenizer.from_str(content)
+    except BaseException as error:  # a panic of the Rust library is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise CheckpointError(f"{file}: not a tokenizer that the tokenizers library reads: {error}") from None
+
+
+@dataclass
+class TokenizerFolder:
+    """What the files of a tokenizer say."""
+
+    path: Path
+    vocabulary: Path | None
+    tokenizer: Path | None
+    config: dict[str, Any] = field(default_factory=dict)
+    special: dict[str, Any] = field(default_factory=dict)
+    added: dict[str, int] = field(default_factory=dict)
+    max_positions: int | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> TokenizerFolder:
+        """Look at a folder, or at one file of it, which is then the vocabulary.
+
+        Raises:
+            CheckpointError: there is no vocabulary, or a file is damaged.
+        """
+        is_folder = path.is_dir()
+        folder = path if is_folder else path.parent
+        vocabulary, tokenizer = folder / "vocab.txt", folder / "tokenizer.json"
+        if not is_folder:
+            is_json = path.suffix == ".json"
+            vocabulary, tokenizer = (Path(), path) if is_json else (path, Path())
+        result = cls(
+            path,
+            vocabulary if vocabulary.is_file() else None,
+            tokenizer if tokenizer.is_file() else None,
+            _read_json(folder / "tokenizer_config.json"),
+            _read_json(folder / "special_tokens_map.json"),
+            _read_json(folder / "added_tokens.json"),
+            _max_positions(folder / "config.json"),
+        )
+        if result.vocabulary is None and result.tokenizer is None:
+            raise CheckpointError(f"{path}: holds no tokenizer; expected vocab.txt or tokenizer.json")
+        if any(not isinstance(index, int) for index in result.added.values()):
+            raise CheckpointError(f"{folder / 'added_tokens.json'}: expected {{token: id}}")
+        return result
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of a constructor that the files give.
+
+        Raises:
+            CheckpointError: a setting that this library does not have.
+        """
+        if self.config.get("do_basic_tokenize", True) is not True:
+            raise CheckpointError(f"{self.path}: do_basic_tokenize=false is not supported: such text comes as words")
+        named = {name: value for name, value in self.special.items() if name in _ARGUMENTS}
+        result = {**named, **{name: value for name, value in self.config.items() if name in _ARGUMENTS}}
+        extra = self.config.get("extra_special_tokens", self.special.get("extra_special_tokens"))
+        if isinstance(extra, list) and extra:
+            result["additional_special_tokens"] = extra
+        for name in special.NAMES:
+            if name in result:
+                result[name] = self._token(result[name])
+        if "additional_special_tokens" in result:
+            result["additional_special_tokens"] = [self._token(x) for x in result["additional_special_tokens"] or ()]
+        limit = result.get("model_max_length", self.config.get("max_len", self.max_positions))
+        # transformers writes 1e30 for "none", as a whole number or not.
+        result["model_max_length"] = None if limit is None or limit > 1e20 else int(limit)
+        return {name: value for name, value in result.items() if value is not None}
+
+    def unknown_settings(self) -> dict[str, Any]:
+        """Return what ``tokenizer_config.json`` says beyond that; it is written back."""
+        return {name: value for name, value in self.config.items() if name not in _ARGUMENTS | _NOT_KEPT}
+
+    def _token(self, value: Any) -> str | AddedToken | None:
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, dict) and isinstance(value.get("content"), str):
+            flags = {name: bool(value[name]) for name in _TOKEN_FIELDS if name in value}
+            return AddedToken(value["content"], **{"special": True, "normalized": False, **flags})
+        raise CheckpointError(f"{self.path}: expected a special token, found {value!r:.80}")
+
+    def add_tokens_to(self, tokenizer: TokenizerBase) -> None:
+        """Add what the files list and the vocabulary lacks.
+
+        Raises:
+            CheckpointError: a token would get another id than the file says.
+        """
+        listed: dict[str, tuple[int, AddedToken]] = {
+            token: (index, AddedToken(token, normalized=True)) for token, index in self.added.items()
+        }
+        decoder = self.config.get("added_tokens_decoder") or {}
+        if not isinstance(decoder, dict) or not all(str(index).isdecimal() for index in decoder):
+            raise CheckpointError(f"{self.path}: added_tokens_decoder: expected {{id: token}}")
+        for index, value in decoder.items():
+            token = self._token(value if isinstance(value, dict) else {"content": value})
+            assert isinstance(token, AddedToken)
+            listed[token.content] = int(index), token
+        present = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
+        for index, token in sorted(listed.values(), key=lambda item: item[0]):
+            known = present.get(token.content)
+            # added_tokens.json says nothing of how a token is matched; the config does.
+            if known is None or (str(index) in decoder and _token_as_json(known) != _token_as_json(token)):
+                tokenizer.add_tokens([token], special_tokens=token.special)
+            found = tokenizer.convert_tokens_to_ids(token.content)
+            if found != index:
+                raise CheckpointError(
+                    f"{self.path}: the added token {token.content!r} has id {index} there, and would get {found}"
+                )
+
+
+def folder_files(tokenizer: TokenizerBase) -> dict[str, bytes]:
+    """Return the content of all files of a tokenizer, by name."""
+    rust = tokenizer._rust_tokenizer()
+    model = json.loads(rust.to_str())["model"]
+    added = tokenizer.added_tokens_decoder
+    beyond = {token.content: index for index, token in added.items() if index >= rust.get_vocab_size(False)}
+    config = {
+        **tokenizer.settings(),
+        "added_tokens_decoder": {str(index): _token_as_json(token) for index, token in sorted(added.items())},
+        "tokenizer_class": "ElectraTokenizer",
+    }
+    files: dict[str, bytes] = {}
+    if model["type"] == "WordPiece":
+        files["vocab.txt"] = vocabulary_bytes(model["vocab"], "vocab.txt")
+    files["tokenizer.json"] = rust.to_str(pretty=True).encode()
+    files["tokenizer_config.json"] = _as_json(config)
+    files["special_tokens_map.json"] = _as_json(tokenizer.special_tokens_map)
+    if beyond:
+        files["added_tokens.json"] = _as_json(beyond)
+    return files
+
+
+def _token_as_json(token: AddedToken) -> dict[str, Any]:
+    return {"content": token.content, **{name: getattr(token, name) for name in _TOKEN_FIELDS}}
+
+
+def _as_json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not (file.exists() or file.is_symlink()):
+        return {}
+    try:
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{file}: over {MAX_JSON_BYTES >> 20} MiB, too large for a setting")
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{file}: cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def _max_positions(file: Path) -> int | None:
+    try:
+        positions = read_config_file(file).get("max_position_embeddings")
+    except CheckpointError:
+        return None
+    return positions if isinstance(positions, int) else None

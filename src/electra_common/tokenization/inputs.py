@@ -1,0 +1,85 @@
+"""From the shapes of input that a call accepts to one list of rows, and what is wrong with an input that is none.
+
+Checks beyond the outermost shape cost time on every call, so they are made only after the backend has refused the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Text = str | Sequence[str] | Sequence[Sequence[str]] | Sequence[tuple[Any, Any]]
+
+
+def gather(text: Any, pair: Any, *, is_split_into_words: bool) -> tuple[list[Any], bool]:
+    """Return the rows to encode, pairs as tuples, and whether the input was a single row.
+
+    Args:
+        text: a text or a list of them; with ``is_split_into_words`` a list of words or a list of such lists. In a
+            batch, pairs may be given as tuples instead of by ``pair``.
+        pair: the second sequences, of the same shape as ``text``, or None.
+        is_split_into_words: whether texts come as lists of words.
+
+    Raises:
+        ValueError: the shape is none of these.
+    """
+    if is_split_into_words and isinstance(text, str):
+        raise ValueError("is_split_into_words=True takes lists of words, found one text; split it, or leave that out")
+    if not isinstance(text, str | list | tuple):
+        raise ValueError(f"expected a text or a list of texts, found {_kind(text)}")
+    is_single = isinstance(text, str) or (is_split_into_words and not (text and isinstance(text[0], list | tuple)))
+    if is_single and is_split_into_words and not text and pair is None:
+        return [], False  # an empty list is an empty batch
+    if is_single:
+        return [text if pair is None else (text, pair)], True
+    if pair is None:
+        return list(text), False
+    if not isinstance(pair, list | tuple):
+        raise ValueError(f"with a batch of {len(text)} texts, text_pair must be a list as long, found {_kind(pair)}")
+    if len(text) != len(pair):
+        raise ValueError(f"text has {len(text)} rows, text_pair {len(pair)}; each text needs its pair")
+    return list(zip(text, pair, strict=True)), False
+
+
+def explain(rows: Sequence[Any], *, is_split_into_words: bool) -> ValueError | None:
+    """Return an error that says which row a backend cannot take, and why; None if each is what it should be."""
+    for index, row in enumerate(rows):
+        parts = row if isinstance(row, tuple) and len(row) == 2 and not _is_words(row, is_split_into_words) else (row,)
+        for part in parts:
+            problem = _problem(part, is_split_into_words)
+            if problem is not None:
+                return ValueError(f"row {index}: {problem}")
+    return None
+
+
+def _is_words(row: tuple[Any, ...], is_split_into_words: bool) -> bool:
+    return is_split_into_words and all(isinstance(word, str) for word in row)
+
+
+def _problem(part: Any, is_split_into_words: bool) -> str | None:
+    if is_split_into_words:
+        if not isinstance(part, list | tuple):
+            return f"expected a list of words, found {_kind(part)}"
+        return next((f"word {place}: {text}" for place, word in enumerate(part) if (text := _text_problem(word))), None)
+    return _text_problem(part)
+
+
+def _text_problem(text: Any) -> str | None:
+    if not isinstance(text, str):
+        hint = "; pass is_split_into_words=True for lists of words" if isinstance(text, list | tuple) else ""
+        return f"expected a text, found {_kind(text)}{hint}"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return (
+            f"holds half a surrogate pair, {text[error.start]!r}, at character {error.start}: not text that UTF-8 can "
+            "write; decode the source with errors='replace'"
+        )
+    return None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        inner = type(value[0]).__name__ if value else "nothing"
+        return f"a {type(value).__name__} of {inner}"
+    return "None" if value is None else f"a {type(value).__name__}"

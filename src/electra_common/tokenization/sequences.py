@@ -1,0 +1,101 @@
+"""Rows of ids that are already there: with special tokens around them, cut, and filled.
+
+For those who keep ids rather than text. Texts go through :class:`~.base.TokenizerBase`, whose rows are cut and filled
+by the same rules, but by windows: here what is cut off comes back as one list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from electra_common.tokenization.call_options import TRUNCATION, Fill
+from electra_common.tokenization.columns import ATTENTION_MASK, INPUT_IDS, Padding
+
+Ids = list[int]
+
+
+def truncate(
+    ids: Ids, pair: Ids | None, *, remove: int, strategy: str, stride: int, side: str
+) -> tuple[Ids, Ids | None, Ids]:
+    """Take ``remove`` ids away; return the two sequences and what was cut off, with ``stride`` ids of context.
+
+    With ``"longest_first"`` and a pair both may be cut, and nothing is returned of what was cut off.
+
+    Raises:
+        ValueError: an unknown strategy, or a sequence that is too short for what is to be removed.
+    """
+    if strategy not in TRUNCATION:
+        raise ValueError(f"strategy must be one of {', '.join(map(repr, TRUNCATION))}, found {strategy!r}")
+    if remove <= 0 or strategy == "do_not_truncate":
+        return ids, pair, []
+    if strategy == "only_second" and pair is None:
+        raise ValueError("truncation='only_second' needs a second sequence; pass pair_ids, or 'longest_first'")
+    first, second = len(ids), len(pair or ())
+    if strategy == "longest_first":
+        first, second = longest_first_lengths(first, second, first + second - remove)
+    elif strategy == "only_first":
+        first -= remove
+    else:
+        second -= remove
+    if first < 0 or second < 0:
+        raise ValueError(f"{strategy!r} cannot remove {remove} ids: {len(ids)} and {len(pair or ())} are there")
+    kept, cut_off = _cut(ids, len(ids) - first, stride, side)
+    if pair is None:
+        return kept, None, cut_off
+    kept_pair, pair_cut_off = _cut(pair, len(pair) - second, stride, side)
+    return kept, kept_pair, [] if strategy == "longest_first" else cut_off or pair_cut_off
+
+
+def longest_first_lengths(first: int, second: int, total: int) -> tuple[int, int]:
+    """Return the lengths of two sequences cut to ``total``: the longer one is cut until both are as long.
+
+    Where both are cut and ``total`` is odd, the one that was longer keeps one more; the second, where they are equal.
+    """
+    shorter, longer = sorted((first, second))
+    if shorter + longer <= total:
+        return first, second
+    if 2 * shorter <= total:
+        longer = total - shorter
+    else:
+        shorter, longer = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+    return (longer, shorter) if first > second else (shorter, longer)
+
+
+def _cut(ids: Ids, count: int, stride: int, side: str) -> tuple[Ids, Ids]:
+    if count == 0:
+        return ids, []
+    window = min(len(ids), stride + count)
+    return (ids[:-count], ids[-window:]) if side == "right" else (ids[count:], ids[:window])
+
+
+def pad_columns(
+    columns: Mapping[str, Sequence[Any]], *, fill: Fill | None, padding: Padding, with_mask: bool
+) -> dict[str, list[Any]]:
+    """Fill every column that has a place for each token; ``columns`` hold one list for each row.
+
+    Raises:
+        ValueError: columns differ in their number of rows.
+    """
+    rows = len(columns[INPUT_IDS])
+    if wrong := {name: len(column) for name, column in columns.items() if len(column) != rows}:
+        raise ValueError(f"input_ids has {rows} rows, other columns have not: {wrong}")
+    lengths = [len(row) for row in columns[INPUT_IDS]]
+    result = {
+        name: [list(row) if isinstance(row, tuple) else row for row in column] for name, column in columns.items()
+    }
+    if with_mask and ATTENTION_MASK not in result:
+        result[ATTENTION_MASK] = [[1] * length for length in lengths]
+    if fill is None:
+        return result
+    width = fill.width(max(lengths, default=0))
+    for name, column in result.items():
+        # A label for a row, or a list of another length, is no column of tokens.
+        if all(isinstance(row, list) and len(row) == length for row, length in zip(column, lengths, strict=True)):
+            result[name] = [_fill(row, width, padding.value(name), fill.side) for row in column]
+    return result
+
+
+def _fill(row: list[Any], width: int, value: Any, side: str) -> list[Any]:
+    blanks = [(0, 0) if row and isinstance(row[0], tuple) else value] * (width - len(row))
+    return row + blanks if side == "right" else blanks + row

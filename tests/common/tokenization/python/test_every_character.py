@@ -1,0 +1,44 @@
+"""Every character of Unicode, alone, between letters and after one: the same as the library in everything."""
+
+import itertools
+import os
+import sys
+
+import pytest
+
+from electra_common.tokenization.python.normalization import Normalizer
+from support.tokenizer_comparison import bert_vocabulary, both, first_difference
+
+ALL_OPTIONS = [
+    dict(zip(("lowercase", "strip_accents", "tokenize_chinese_chars", "clean_text"), values, strict=True))
+    for values in itertools.product((True, False), (None, True, False), (True, False), (True, False))
+]
+# ELECTRA_THOROUGH=1 takes every character with every combination of options, which takes half an hour.
+STEP = 1 if os.environ.get("ELECTRA_THOROUGH") == "1" else 151
+
+
+def characters(start, step):
+    return [chr(code) for code in range(start, sys.maxunicode + 1, step) if not 0xD800 <= code <= 0xDFFF]
+
+
+def texts(chosen):
+    """Yield texts in which each character stands alone, between letters and after a letter."""
+    for start in range(0, len(chosen), 2000):
+        yield " ".join(f"{c} a{c}b{c}" for c in chosen[start : start + 2000])
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_character_with_the_options_of_the_released_models(part):
+    rust, python = both(bert_vocabulary())
+    chosen = characters(part, 4)
+    assert len(chosen) == (sys.maxunicode + 1 - 2048) / 4
+    for text in texts(chosen):
+        assert first_difference(rust.encode(text), python.encode(text)) is None
+
+
+@pytest.mark.parametrize("options", ALL_OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_characters_with_other_options(options):
+    rust, python = both(bert_vocabulary(), **options)
+    for text in texts(characters(ALL_OPTIONS.index(options) % STEP, STEP)):
+        assert first_difference(rust.encode(text), python.encode(text)) is None
+        assert rust.normalizer.normalize_str(text) == Normalizer(**options)(text).text

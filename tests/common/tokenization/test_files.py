@@ -1,0 +1,216 @@
+"""Loading and saving: any subset of the files that transformers has written over the years."""
+
+import json
+import shutil
+
+import pytest
+
+from electra_common import CheckpointError, ElectraTokenizer, ElectraTokenizerFast
+from support.tokenizers import AWKWARD, ENGLISH, KINDS, VOCABULARY, everything
+
+TEXTS = [*ENGLISH[:6], *AWKWARD, "a newtoken <x>Y"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "it").mkdir()
+    return tmp_path / "it"
+
+
+def write(folder, name, values):
+    (folder / name).write_text(json.dumps(values), encoding="utf-8")
+
+
+@pytest.mark.parametrize("other", KINDS.values())
+def test_what_one_saves_the_other_loads(kind, other, folder):
+    tokenizer = kind(
+        VOCABULARY, do_lower_case=False, strip_accents=True, model_max_length=77, padding_side="left",
+        clean_up_tokenization_spaces=False, never_split=["##s"],
+    )  # fmt: skip
+    tokenizer.add_tokens(["newtoken"])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<x>"]})
+    written = tokenizer.save_pretrained(folder)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "added_tokens.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt",
+    ]  # fmt: skip
+    assert sorted(written) == sorted(str(file) for file in folder.iterdir())
+    loaded = other.from_pretrained(folder)
+    assert everything(loaded(TEXTS, padding=True)) == everything(tokenizer(TEXTS, padding=True))
+    assert loaded.settings() == tokenizer.settings()
+    assert loaded.decode(loaded("a, b")["input_ids"]) == "[CLS] a , b [SEP]"
+    assert loaded.get_added_vocab() == tokenizer.get_added_vocab()
+
+
+@pytest.mark.parametrize("kept", ["vocab.txt", "tokenizer.json"])
+def test_one_file_is_enough(kind, folder, kept):
+    """What a lone file does not say has its default: vocab.txt says nothing of case, tokenizer.json everything."""
+    cased = kept == "tokenizer.json"
+    tokenizer = kind(VOCABULARY, do_lower_case=not cased)
+    tokenizer.save_pretrained(folder)
+    for file in list(folder.iterdir()):
+        if file.name != kept:
+            file.unlink()
+    for loaded in (kind.from_pretrained(folder), kind.from_pretrained(folder / kept)):
+        assert everything(loaded(TEXTS)) == everything(tokenizer(TEXTS))
+        assert loaded.model_max_length > 1e20
+
+
+def test_transformers_opens_what_is_saved_here(kind, folder):
+    transformers = pytest.importorskip("transformers")
+    tokenizer = kind(VOCABULARY, do_lower_case=False, model_max_length=77)
+    tokenizer.add_tokens(["newtoken"])
+    tokenizer.save_pretrained(folder)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    assert everything(theirs(TEXTS)) == everything(tokenizer(TEXTS))
+    assert theirs.model_max_length == 77
+
+
+def test_what_transformers_saves_opens_here(kind, folder):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertTokenizer(str(VOCABULARY), do_lower_case=False, model_max_length=77)
+    theirs.add_tokens(["newtoken"])
+    theirs.add_special_tokens({"additional_special_tokens": ["<x>"]})
+    theirs.save_pretrained(folder)
+    ours = kind.from_pretrained(folder)
+    assert everything(ours(TEXTS, max_length=20)) == everything(theirs(TEXTS, max_length=20))
+    assert ours.model_max_length == 77
+    assert ours.additional_special_tokens == ["<x>"]
+    ids = theirs("a, b!")["input_ids"]
+    assert ours.decode(ids) == theirs.decode(ids)
+
+
+def test_a_folder_of_2020(kind, folder):
+    """vocab.txt, a config of one line, special tokens and added tokens in files of their own."""
+    shutil.copy(VOCABULARY, folder / "vocab.txt")
+    write(folder, "tokenizer_config.json", {"do_lower_case": False, "max_len": 128, "model_name": "kept"})
+    write(folder, "special_tokens_map.json", {"mask_token": {"content": "[MASK]", "lstrip": True},
+                                              "additional_special_tokens": ["<x>"]})  # fmt: skip
+    write(folder, "added_tokens.json", {"newtoken": 30523, "<x>": 30522})
+    tokenizer = kind.from_pretrained(folder)
+    assert tokenizer("A newtoken <x>  [MASK]")["input_ids"] == [101, 100, 30523, 30522, 103, 102]
+    assert tokenizer.model_max_length == 128
+    assert tokenizer("a b  [MASK]", return_offsets_mapping=True)["offset_mapping"][3] == (3, 11)
+    tokenizer.save_pretrained(folder / "again")
+    assert json.loads((folder / "again" / "tokenizer_config.json").read_text())["model_name"] == "kept"
+    again = kind.from_pretrained(folder / "again")
+    assert everything(again(TEXTS)) == everything(tokenizer(TEXTS))
+
+
+def test_added_tokens_of_a_newer_config(kind, folder):
+    shutil.copy(VOCABULARY, folder / "vocab.txt")
+    token = {"content": "new token", "lstrip": False, "rstrip": False, "normalized": True, "single_word": False}
+    write(folder, "tokenizer_config.json", {
+        "added_tokens_decoder": {"30522": {**token, "special": False}}, "model_max_length": int(1e30),
+        "cls_token": {"__type": "AddedToken", "content": "[CLS]"}, "extra_special_tokens": {},
+    })  # fmt: skip
+    tokenizer = kind.from_pretrained(folder)
+    assert tokenizer("a new token b")["input_ids"] == [101, 1037, 30522, 1038, 102]
+    assert tokenizer.model_max_length == int(1e30)
+
+
+def test_the_length_a_model_takes_comes_from_its_config_at_last(kind, folder):
+    shutil.copy(VOCABULARY, folder / "vocab.txt")
+    write(folder, "config.json", {"model_type": "electra", "max_position_embeddings": 9})
+    assert kind.from_pretrained(folder).model_max_length == 9
+    assert kind.from_pretrained(folder, model_max_length=5).model_max_length == 5
+    write(folder, "tokenizer_config.json", {"model_max_length": 7})
+    assert kind.from_pretrained(folder).model_max_length == 7
+
+
+def test_arguments_go_before_files(kind, folder):
+    kind(VOCABULARY, do_lower_case=False).save_pretrained(folder)
+    assert kind.from_pretrained(folder, do_lower_case=True).tokenize("Hello") == ["hello"]
+    with pytest.raises(TypeError, match="lowercase"):
+        kind.from_pretrained(folder, lowercase=True)
+
+
+def test_a_lone_tokenizer_json_keeps_its_own_rules(folder):
+    """transformers 5 rebuilds them from its classes' defaults, which folds case in cased models."""
+    ElectraTokenizerFast(VOCABULARY, do_lower_case=False, strip_accents=False).save_pretrained(folder)
+    write(folder, "tokenizer_config.json", {"tokenizer_class": "ElectraTokenizer", "strip_accents": None})
+    for kind in KINDS.values():
+        assert kind.from_pretrained(folder).tokenize("hello Ä") == ["hello", "[UNK]"]
+    write(folder, "tokenizer_config.json", {"do_lower_case": True})
+    for kind in KINDS.values():
+        assert kind.from_pretrained(folder).tokenize("HELLO") == ["hello"]
+
+
+BAD_FILES = {
+    "tokenizer_config.json": ["{", "[]", '"text"', "\xff", '{"do_basic_tokenize": false}', '{"cls_token": 5}',
+                              '{"added_tokens_decoder": {"x": {"content": "a"}}}', '{"padding_side": "top"}',
+                              '{"added_tokens_decoder": {"7": {"content": "newtoken"}}}', "[" * 100000],
+    "special_tokens_map.json": ["{", '{"sep_token": ["a"]}'],
+    "added_tokens.json": ['{"newtoken": 5}', '{"newtoken": "5"}', "5"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, bad) for name in BAD_FILES for bad in BAD_FILES[name]],
+                         ids=lambda value: value[:40])  # fmt: skip
+def test_damaged_settings_are_refused(kind, folder, name, content):
+    shutil.copy(VOCABULARY, folder / "vocab.txt")
+    (folder / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=r"it"):
+        kind.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"model": {"type": "WordPiece"}}', "null", "\x00", "[" * 100000])
+def test_a_damaged_tokenizer_json_is_refused(kind, folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"not a tokenizer that the tokenizers library reads|cannot be read"):
+        kind.from_pretrained(folder)
+
+
+def test_truncated_and_damaged_copies_of_a_real_one_are_refused_or_read(folder):
+    import numpy as np
+
+    ElectraTokenizerFast({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "a": 5}).save_pretrained(folder)
+    good = (folder / "tokenizer.json").read_bytes()
+    (folder / "vocab.txt").unlink()
+    refused = 0
+    for case in range(300):
+        random = np.random.Generator(np.random.Philox(case))
+        content = bytearray(good)
+        for _ in range(1 + random.integers(3)):
+            content[int(random.integers(len(content)))] = int(random.integers(256))
+        (folder / "tokenizer.json").write_bytes(
+            content[: int(random.integers(len(content))) if case % 3 == 0 else None]
+        )
+        for kind in KINDS.values():
+            try:
+                kind.from_pretrained(folder)("a b")
+            except CheckpointError:
+                refused += 1
+    assert refused > 300
+
+
+def test_no_tokenizer_at_all(kind, folder):
+    with pytest.raises(CheckpointError, match=r"holds no tokenizer; expected vocab.txt or tokenizer.json"):
+        kind.from_pretrained(folder)
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        kind.from_pretrained(folder / "missing" / "deeper")
+
+
+def test_the_vocabulary_alone(kind, folder):
+    tokenizer = kind(VOCABULARY)
+    tokenizer.add_tokens(["newtoken"])
+    assert tokenizer.save_vocabulary(folder) == (str(folder / "vocab.txt"),)
+    assert (folder / "vocab.txt").read_bytes() == VOCABULARY.read_bytes()
+
+
+def test_saving_into_a_file_is_refused(kind, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        kind(VOCABULARY).save_pretrained(tmp_path / "file")
+
+
+def test_the_python_tokenizer_says_what_it_cannot_read(folder):
+    from tokenizers import Tokenizer, models
+
+    Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).save(str(folder / "tokenizer.json"))
+    with pytest.raises(CheckpointError, match="not BERT's WordPiece, the only one in Python; load it by"):
+        ElectraTokenizer.from_pretrained(folder)
