@@ -9,6 +9,7 @@ Source: tensorflow/core/protobuf/trackable_object_graph.proto in TensorFlow.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ _VARIABLE_SUFFIX: Final = f"/.ATTRIBUTES/{_VARIABLE}"
 _OPTIMIZER_CHILDREN: Final = ({"_iterations"}, {"iter", "learning_rate"})
 # The optimizer's list of the weights it trains. They are the model's, whatever path they were saved under.
 _TRAINED_WEIGHTS: Final = "_trainable_variables"
-_NUMBERED_LAYER: Final = "/layer_with_weights-"  # of Keras 2's functional models
+# Attention of the TensorFlow Model Garden, in a functional model of Keras 2.
+_NUMBERED_LAYER: Final = re.compile(r"/layer_with_weights-[0-9]+/_attention_layer/")
 _SAVE_COUNTER_NAME: Final = "save_counter"  # in the root node, if tf.train.Checkpoint.save made the file
 
 
@@ -57,7 +59,7 @@ def read_object_graph(prefix: Path, *, verify: bool = True) -> tuple[dict[str, S
 
     A tensor is called what its variable was called (``dense/kernel``, without ``:0``). Where the graph gives no name,
     or one name to several variables, it is called by its path through the objects instead (``model/layer/kernel``).
-    So are all of a program whose networks number their layers: names in one and in another are the same there.
+    So are all of the TensorFlow Model Garden, where names in one network and in another are the same.
 
     Args:
         prefix: the path without ``.index``.
@@ -189,7 +191,7 @@ def _text(value: bytes) -> str:
 
 def _names(tensors: Mapping[str, StoredTensor], graph: _Graph) -> dict[str, str]:
     """Return ``{key: name}``, every name once."""
-    if any(_NUMBERED_LAYER in key for key in tensors):
+    if any(_NUMBERED_LAYER.search(key) for key in tensors):
         return {key: _object_path(key) for key in tensors}
     times = Counter(variable.full_name for variable in graph.variables.values())
     result: dict[str, str] = {}
