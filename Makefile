@@ -1,21 +1,24 @@
 # Two commands need nothing but Python 3.11+, make and a package index:
 #   make demo   one checkpoint through both frameworks, side by side
 #   make test   everything that must hold before a change is merged; what .ci/run calls
-# Others: make bench, make docs, make clean, and the parts of make test by name.
+# Others: make bench, make docs, make clean, and the parts of make test by name; make check-transformers-4 opens what is
+# written here in transformers 4.57.6, PyTorch and TensorFlow, in an environment of its own.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRANSFORMERS_4 := .venv-transformers-4
+WRITTEN := build/transformers-4
 PYTEST := $(BIN)/python -m pytest -q
 # Two processes for two cores; each file stays in one process, so module fixtures are made once.
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench clean
+.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 clean
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -4
+	@sed -n 's/^# \?//p' Makefile | head -5
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -56,6 +59,18 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+# The last transformers with TensorFlow cannot be installed beside 5, so it has an environment of its own.
+$(TRANSFORMERS_4)/.installed:
+	$(PYTHON) -m venv $(TRANSFORMERS_4)
+	$(TRANSFORMERS_4)/bin/python -m pip install -q transformers==4.57.6 tf_keras tensorflow-cpu h5py torch safetensors
+	touch $@
+
+check-transformers-4: $(STAMP) $(TRANSFORMERS_4)/.installed
+	rm -rf $(WRITTEN)
+	$(BIN)/python tests/transformers_4/write.py $(WRITTEN)
+	$(TRANSFORMERS_4)/bin/python -W ignore tests/transformers_4/check.py pt $(WRITTEN)
+	$(TRANSFORMERS_4)/bin/python -W ignore tests/transformers_4/check.py tf $(WRITTEN)
+
 clean:
-	rm -rf $(VENV) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRANSFORMERS_4) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import Final
 
-FORMATS: Final = ("safetensors", "bin", "h5", "tf1", "npz")
+FORMATS: Final = ("safetensors", "bin", "h5", "tf1", "npz", "joint")
+READ_ONLY: Final = "keras"  # written by Keras itself
 
 # Weights of the right size and number, made tensor by tensor.
 _MAKE_LARGE: Final = """
@@ -27,6 +28,11 @@ def tensor(name, shape):
     return StoredTensor(name, shape, "float32", lambda: np.random.default_rng(seed).standard_normal(shape, np.float32))
 shapes = expected_shapes(config, "ElectraForPreTraining")
 save_folder(sys.argv[1], config, {name: tensor(name, shape) for name, shape in shapes.items()})
+"""
+_MAKE_KERAS: Final = """
+import sys
+from electra_tf import TFElectraForPreTraining
+TFElectraForPreTraining.from_pretrained(sys.argv[1]).save(sys.argv[2] + "/model.keras")
 """
 _MEMORY: Final = """
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
@@ -73,9 +79,11 @@ def measure_conversions(folder: Path, large: Path) -> list[Converted]:
     for form in FORMATS[1:]:
         sources[form] = folder / form
         _run(_CONVERT, str(large), str(sources[form]), form)
+    sources[READ_ONLY] = _make_keras(large, folder / READ_ONLY)
     idle = _run(_NOTHING)[1]
     results = []
-    for source, target in tqdm(list(permutations(FORMATS, 2)), unit="conversion", disable=None):
+    pairs = [*permutations(FORMATS, 2), (READ_ONLY, "safetensors")]
+    for source, target in tqdm(pairs, unit="conversion", disable=None):
         weights = max(sources[source].iterdir(), key=lambda file: file.stat().st_size)
         gigabytes = weights.stat().st_size / 1e9
         copying = _copy(weights, folder / "copy")
@@ -83,6 +91,12 @@ def measure_conversions(folder: Path, large: Path) -> list[Converted]:
         shutil.rmtree(folder / "new")
         results.append(Converted(source, target, seconds / gigabytes, seconds / copying, megabytes - idle))
     return results
+
+
+def _make_keras(large: Path, folder: Path) -> Path:
+    folder.mkdir()
+    subprocess.run([sys.executable, "-W", "ignore", "-c", _MAKE_KERAS, str(large), str(folder)], check=True)
+    return folder
 
 
 def inspect_seconds(large: Path) -> float:

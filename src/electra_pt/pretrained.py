@@ -100,8 +100,8 @@ class ElectraPreTrainedModel(nn.Module):
 
         Args:
             folder: made if it does not exist.
-            format: ``"safetensors"``, ``"bin"`` (torch), ``"h5"`` (transformers' TensorFlow), ``"tf1"`` (Google) or
-                ``"npz"``.
+            format: ``"safetensors"``, ``"bin"`` (torch), ``"h5"`` (transformers' TensorFlow), ``"tf1"`` (Google),
+                ``"npz"`` or ``"joint"`` (ours, with a place for a second network).
 
         Raises:
             CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.

@@ -6,6 +6,7 @@ assigned to the variables, transposed where TensorFlow keeps kernels as [input, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -32,6 +33,11 @@ class TFElectraPreTrainedModel(keras.Model):
     # Where this class's own variable paths start with the encoder's name.
     is_body = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make every model class known to Keras, so that ``keras.saving.load_model`` finds it by name."""
+        super().__init_subclass__(**options)
+        keras.saving.register_keras_serializable(package=cls.__module__.partition(".")[0])(cls)
+
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
         self.config = config
@@ -40,6 +46,21 @@ class TFElectraPreTrainedModel(keras.Model):
         """Create all variables (see :mod:`electra_tf.initialization`); constructors call this."""
         self.build((None, None))  # [batch, length], both open; Keras keeps it for the signature of a SavedModel
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what :meth:`from_config` needs, as plain JSON values: the config, the name and the dtype policy."""
+        return {**super().get_config(), "config": json.loads(self.config.to_json())}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """Build a model with new weights again from :meth:`get_config`; raises ValueError on an unusable config.
+
+        Args:
+            config: as :meth:`get_config` returns it.
+            custom_objects: Keras's argument; an ELECTRA is made of nothing that would need it.
+        """
+        options = dict(config)
+        return cls(ElectraConfig.from_dict(options.pop("config")), **options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the model; a dictionary of inputs, which is what ``fit`` and ``predict`` pass, is spread out first."""
@@ -118,8 +139,8 @@ class TFElectraPreTrainedModel(keras.Model):
 
         Args:
             folder: made if it does not exist.
-            format: ``"safetensors"``, ``"bin"`` (torch), ``"h5"`` (transformers' TensorFlow), ``"tf1"`` (Google) or
-                ``"npz"``.
+            format: ``"safetensors"``, ``"bin"`` (torch), ``"h5"`` (transformers' TensorFlow), ``"tf1"`` (Google),
+                ``"npz"`` or ``"joint"`` (ours, with a place for a second network).
 
         Raises:
             CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.

@@ -22,6 +22,8 @@ KERAS_METHODS = {
     "build": "makes the variables; torch makes parameters in the constructor",
     "compute_loss": "called by fit and evaluate",
     "compute_metrics": "called by fit and evaluate",
+    "get_config": "what Keras stores of a model in a .keras file",
+    "from_config": "makes it again; torch pickles or keeps a state_dict",
 }
 METHOD_NAMES = {"call": "forward"}
 

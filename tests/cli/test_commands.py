@@ -13,6 +13,7 @@ from electra_common import ElectraConfig, open_checkpoint
 from electra_common.cli.options import parse_heads
 from electra_common.comparison import compare_outputs
 from electra_common.weights.fingerprint import fingerprint
+from electra_common.weights.saving import TWO_NETWORK_FORMATS, WRITABLE_FORMATS
 from support.fixtures import GOOGLE, TRANSFORMERS
 
 HEADS = "discriminator=4,generator=1"
@@ -79,6 +80,26 @@ def test_convert_writes_two_folders_with_unchanged_fingerprints(electra, tmp_pat
         folder = tmp_path / "new" / item["component"]
         assert ElectraConfig.from_pretrained(folder).num_attention_heads == parse_heads(HEADS)[item["component"]]
         assert fingerprint(open_checkpoint(folder).component().tensors) == item["fingerprint_before"]
+
+
+@pytest.mark.parametrize("format", WRITABLE_FORMATS)
+def test_convert_writes_every_form(electra, tmp_path, format):
+    source = TRANSFORMERS / "small-like" / "ForMaskedLM"
+    code, out, _ = electra("convert", source, tmp_path / "new", "--format", format, "--json")
+    assert code == 0
+    assert [item["unchanged"] for item in json.loads(out)["written"]] == [True]
+    assert open_checkpoint(tmp_path / "new").format == format
+
+
+@pytest.mark.parametrize("format", TWO_NETWORK_FORMATS)
+def test_convert_writes_both_networks_into_one_checkpoint(electra, tmp_path, format):
+    target = tmp_path / "new"
+    options = ("--format", format, "--num-attention-heads", HEADS)
+    code, out, _ = electra("convert", GOOGLE / "trained", target, *options, "--json")
+    assert code == 0
+    assert {item["folder"] for item in json.loads(out)["written"]} == {str(target)}
+    code, out, _ = electra("inspect", target, "--json")
+    assert [item["complete"] for item in json.loads(out)["components"]] == [True, True]
 
 
 def test_convert_of_one_network_goes_into_the_folder_itself(electra, tmp_path):

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from electra_common import open_checkpoint
+from electra_common import CheckpointError, convert_checkpoint, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.hub import wanted_files
-from support.fixtures import TRANSFORMERS
+from support.fixtures import GOOGLE, GOOGLE_HEADS, TRANSFORMERS
 from support.hub_server import COMMIT, hub_server
 
 NAME = "someone/electra-tiny"
@@ -126,6 +126,62 @@ def test_a_download_that_breaks_off_is_an_error_and_never_a_checkpoint(repositor
     assert not list(cache.rglob("model.safetensors"))
     with hub_server(NAME, repository) as (address, _):
         assert json.loads(inspect(NAME, cache, address).stdout)["components"][0]["fingerprint"] == EXPECTED
+
+
+FROM_THE_HUB = """
+import sys
+from electra_{family} import {prefix}ElectraForPreTraining
+model, report = {prefix}ElectraForPreTraining.from_pretrained(
+    sys.argv[1], revision=sys.argv[2], cache_dir=sys.argv[3], output_loading_info=True
+)
+print(report.format, len(report.loaded), model.config.hidden_size)
+"""
+
+
+@pytest.mark.parametrize(("family", "package"), [("pt", "torch"), ("tf", "keras")])
+def test_a_model_is_loaded_by_its_name_and_again_without_a_network(repository, tmp_path, family, package):
+    pytest.importorskip(package)
+    code = FROM_THE_HUB.format(family=family, prefix="TF" if family == "tf" else "")
+    command = [sys.executable, "-c", code, NAME, COMMIT, str(tmp_path / "cache")]
+    with hub_server(NAME, repository) as (address, requests):
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_secret"}
+        first = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert first.returncode == 0, first.stderr
+        assert fetched(requests) == {"config.json", "vocab.txt", "model.safetensors"}
+        assert {token for _, path, token in requests if "/resolve/" in path} == {"Bearer hf_secret"}
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    second = subprocess.run(command, env=offline, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    expected = ["safetensors", str(len(open_checkpoint(SOURCE).component().tensors)), "32"]
+    assert first.stdout.split() == second.stdout.split() == expected
+
+
+def test_both_networks_come_with_both_configs(repository, tmp_path):
+    shutil.rmtree(repository)
+    convert_checkpoint(GOOGLE / "trained", repository, format="joint", num_attention_heads=GOOGLE_HEADS)
+    with hub_server(NAME, repository) as (address, requests):
+        content = json.loads(inspect(NAME, tmp_path / "cache", address).stdout)
+        assert fetched(requests) == {"config.json", "generator_config.json", "joint.safetensors"}
+    assert content["format"] == "joint"
+    heads = {item["component"]: item["config"]["num_attention_heads"] for item in content["components"]}
+    assert heads == GOOGLE_HEADS
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        (["tf_model.h5", "pytorch_model.bin", "model.keras"], "model.keras"),
+        (["tf_model.h5", "flax_model.msgpack"], "flax_model.msgpack"),
+        (["pytorch_model.bin", "joint.safetensors"], "joint.safetensors"),
+        (["pytorch_model.bin", "model.npz"], "model.npz"),
+    ],
+)
+def test_the_order_is_that_of_a_local_folder(tmp_path, present, expected):
+    for name in present:
+        (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")  # the error names the file
+    with pytest.raises(CheckpointError, match=f"{tmp_path / expected}: a Git-LFS pointer"):
+        open_checkpoint(tmp_path)
+    assert wanted_files(present) == [expected]
 
 
 def test_shards_are_wanted_with_their_index():

@@ -283,7 +283,7 @@ def test_a_loaded_model_trains_without_touching_the_file(tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("format", ["safetensors", "bin", "h5", "tf1", "npz"])
+@pytest.mark.parametrize("format", ["safetensors", "bin", "h5", "tf1", "npz", "joint"])
 @pytest.mark.parametrize("model_class", MODELS)
 def test_every_form_that_is_saved_is_loaded_again(tmp_path, model_class, format):
     model = model_class(CONFIG)

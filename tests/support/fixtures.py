@@ -19,6 +19,8 @@ CONFIGURATIONS = ("small-like", "base-like")
 PRETRAINING_HEADS = ("Model", "ForPreTraining", "ForMaskedLM")
 ALL_HEADS = (*PRETRAINING_HEADS, "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering",
              "ForMultipleChoice")  # fmt: skip
+# TensorFlow 2 checkpoints of other programs, with what they computed.
+OTHER_TF2 = TESTS / "fixtures" / "tf2-others"
 # Facts about the six released models.
 REFERENCE = TESTS / "fixtures" / "electra_reference"
 

@@ -383,7 +383,7 @@ def test_bfloat16_survives_saving_and_loading(tmp_path):
         assert np.array_equal(np.asarray(variable), np.asarray(state[name])), name
 
 
-@pytest.mark.parametrize("format", ["safetensors", "bin", "h5", "tf1", "npz"])
+@pytest.mark.parametrize("format", ["safetensors", "bin", "h5", "tf1", "npz", "joint"])
 @pytest.mark.parametrize("model_class", MODELS)
 def test_every_form_that_is_saved_is_loaded_again(tmp_path, model_class, format):
     model = model_class(CONFIG)

@@ -80,10 +80,12 @@ def convert_command(
     source: Source,
     target: Annotated[Path, typer.Argument(help="The new folder; two networks go to subfolders of it.")],
     component: Component = None,
-    format: Annotated[str, typer.Option(help="Form to write: safetensors, bin, h5, tf1 or npz.")] = "safetensors",
+    format: Annotated[
+        str, typer.Option(help="Form to write: safetensors, bin, h5, tf1, npz or joint.")
+    ] = "safetensors",
     dtype: Annotated[str | None, typer.Option(help="Change the dtype, such as bfloat16; reports the error.")] = None,
     max_shard_size: Annotated[
-        str | None, typer.Option(help="Most bytes in one file, such as 500MB; for safetensors and bin.")
+        str | None, typer.Option(help="Most bytes in one file, such as 500MB; for safetensors, bin and joint.")
     ] = None,
     heads: Heads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that holds files.")] = False,

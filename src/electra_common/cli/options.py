@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from electra_common.weights.components import COMPONENTS
+from electra_common.weights.names import COMPONENTS
 
 Heads = int | Mapping[str, int] | None
 

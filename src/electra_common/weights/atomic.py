@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from electra_common.weights.errors import CheckpointError
+
+# Of renameat2(2): paths that are not absolute begin here; both names must exist, and change places.
+_HERE, _EXCHANGE = -100, 2
 
 # What a file of a folder holds: its bytes, or a function that writes them to an open stream.
 Content = bytes | Callable[[BinaryIO], None]
@@ -73,9 +78,25 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _exchange(temporary: Path, target: Path) -> None:
-    """Put a finished folder in the place of another; the old one is moved aside first, so never both are gone."""
+    """Put a finished folder in the place of another, in one step where the system has it.
+
+    Elsewhere the old one is moved aside first: a kill between the two renames leaves it under a name that ends in
+    ``.old``, never both gone.
+    """
     sync_folder(temporary)
     old = target.with_name(f"{temporary.name}.old")
+    if target.is_dir() and swap_names(temporary, target):
+        os.replace(temporary, old)
+    else:
+        _move_aside(temporary, target, old)
+    sync_folder(target.parent)
+    if old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink(missing_ok=True)
+
+
+def _move_aside(temporary: Path, target: Path, old: Path) -> None:
     if target.exists():
         os.replace(target, old)
     try:
@@ -84,11 +105,15 @@ def _exchange(temporary: Path, target: Path) -> None:
         if old.exists():
             os.replace(old, target)
         raise
-    sync_folder(target.parent)
-    if old.is_dir():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        old.unlink(missing_ok=True)
+
+
+def swap_names(first: Path, second: Path) -> bool:
+    """Let two files or folders change names in one step; False where the system or its file system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    outcome = rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE)
+    return int(outcome) == 0
 
 
 def sync_folder(folder: Path) -> None:

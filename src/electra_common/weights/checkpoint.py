@@ -6,22 +6,19 @@ the config of each. Array data is read only when a tensor's ``read`` is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 from electra_common.config import ElectraConfig
 from electra_common.config_json import read_config_file
-from electra_common.weights.components import DISCRIMINATOR, GENERATOR, Component, find_components
+from electra_common.weights.components import Component, find_components
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import resolve_path
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, find_row
+from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, DISCRIMINATOR, GENERATOR, WORD_EMBEDDINGS, find_row
 from electra_common.weights.shapes import infer_config
-from electra_common.weights.weights_file import open_weights
-
-# Beside a checkpoint of two networks, config.json describes the discriminator and this file the generator.
-GENERATOR_CONFIG: Final = "generator_config.json"
+from electra_common.weights.weights_file import GENERATOR_CONFIG, open_weights
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Checkpoint:
         path: the weights file, or the prefix of a TensorFlow checkpoint.
         format: such as ``"safetensors"``; see :data:`electra_common.weights.weights_file.FORMATS`.
         components: the networks in it, by name.
-        config: the content of a ``config.json`` beside the weights, or None.
+        config: the config in the file itself, else the content of a ``config.json`` beside it, or None.
         metadata: free strings stored in the file.
         generator_config: the config of the second network of a checkpoint of two, or None.
     """
@@ -61,7 +58,8 @@ class Checkpoint:
         if name not in (DISCRIMINATOR, GENERATOR):
             raise ValueError(f"component must be {DISCRIMINATOR!r} or {GENERATOR!r}, found {name!r}")
         if name not in self.components:
-            raise CheckpointError(f"{self.path}: holds no {name}, only a {' and a '.join(self.components)}")
+            others = " and a ".join(self.components)
+            raise CheckpointError(f"{self.path}: holds no {name}, only a {others}; ask for that, or for another file")
         return self.components[name]
 
     def config_of(
@@ -83,8 +81,11 @@ class Checkpoint:
         config = self.stored_config(component)
         if config is not None:
             return config if heads is None else config.replace(num_attention_heads=heads)
+        told = dict(component.config_fields)
+        told_heads = told.pop("num_attention_heads", None)
+        heads = told_heads if heads is None else heads
         config = infer_config(component.tensors, str(self.path), num_attention_heads=heads)
-        return config.replace(architectures=(architecture_of(component),))
+        return config.replace(architectures=(architecture_of(component),), **told)
 
     def stored_config(self, component: Component) -> ElectraConfig | None:
         """Return the config beside the weights, if it is this network's.
@@ -136,7 +137,7 @@ def open_checkpoint(
 def _open_path(path: Path, verify: bool) -> Checkpoint:
     weights = open_weights(path, verify=verify)
     folder = weights.path.parent
-    config = _read_config(folder / "config.json")
+    config = weights.config or _read_config(folder / "config.json")
     architecture = config.architectures[0] if config is not None and config.architectures else None
     components = find_components(
         weights.tensors, architecture=architecture, tied=config is None or config.tie_word_embeddings
@@ -146,12 +147,20 @@ def _open_path(path: Path, verify: bool) -> Checkpoint:
         for name, component in components.items()
     }
     if not any(component.tensors for component in components.values()):
-        some = ", ".join(sorted(weights.tensors)[:3]) or "nothing"
-        raise CheckpointError(
-            f"{weights.path}: none of its {len(weights.tensors)} tensors has a name of ELECTRA's (it holds {some})"
-        )
+        raise CheckpointError(f"{weights.path}: {_describe_strangers(weights.tensors)}")
     generator_config = _read_config(folder / GENERATOR_CONFIG) if len(components) > 1 else None
     return Checkpoint(weights.path, weights.format, components, config, weights.metadata, generator_config)
+
+
+def _describe_strangers(names: Iterable[str]) -> str:
+    """Say what tensors without any name of ELECTRA's may be, and what to do with them."""
+    ordered = sorted(names)
+    some = ", ".join(ordered[:3]) or "nothing"
+    if any(re.match(r"^([a-z_]+[./])?bert[./]", name) for name in ordered):
+        advice = "these are BERT's weights: an ELECTRA cannot use them, a BERT class can"
+    else:
+        advice = f"expected such as {WORD_EMBEDDINGS}"
+    return f"none of its {len(ordered)} tensors has a name of ELECTRA's (it holds {some}); {advice}"
 
 
 def _read_config(file: Path) -> ElectraConfig | None:

@@ -1,8 +1,8 @@
 """From the names in a file to canonical names: which networks a checkpoint holds, and which tensors are whose.
 
-A Google checkpoint holds a discriminator and usually a generator, with one set of embeddings that both use. A
-transformers checkpoint holds one network. Every tensor of the file ends in one of three places: a canonical tensor,
-a leftover with its reason, or an unexpected name.
+A Google checkpoint holds a discriminator and usually a generator, with one set of embeddings that both use, and so does
+our joint form. A transformers checkpoint holds one network. Every tensor of the file ends in one of three places: a
+canonical tensor, a leftover with its reason, or an unexpected name.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from electra_common.weights.flax_names import flax_tensors
+from electra_common.weights.joint_names import is_joint, split_joint
+from electra_common.weights.keras_names import keras_file_tensors, keras_tensors
+from electra_common.weights.model_garden_names import is_model_garden, model_garden_networks
 from electra_common.weights.names import (
     BODY,
+    DISCRIMINATOR,
+    GENERATOR,
     TIED_VOCABULARY_WEIGHT,
     WORD_EMBEDDINGS,
     find_row,
     google_names,
-    rows,
 )
 from electra_common.weights.tensors import StoredTensor
-from electra_common.weights.transformers_tf import transformers_tf_tensors
-
-DISCRIMINATOR: Final = "discriminator"
-GENERATOR: Final = "generator"
-COMPONENTS: Final = (DISCRIMINATOR, GENERATOR)
+from electra_common.weights.transformers_tf import transformers_tf_tensors, two_networks
 
 _GOOGLE_LAYER: Final = re.compile(r"^([a-z]+/encoder/layer_)(0|[1-9][0-9]{0,5})(/.+)$")
 _OPTIMIZER_SLOT: Final = re.compile(r"^(.+)/adam_[mv]$")
@@ -53,12 +53,14 @@ class Component:
         tensors: ``{canonical name: tensor}``.
         leftovers: ``{name in the file: why it is left aside}``.
         unexpected: names in the file that nobody knows.
+        config_fields: what the form tells of the network's config beyond the shapes.
     """
 
     name: str
     tensors: Mapping[str, StoredTensor]
     leftovers: Mapping[str, str] = field(default_factory=dict)
     unexpected: tuple[str, ...] = ()
+    config_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_google(names: Mapping[str, StoredTensor]) -> bool:
@@ -78,8 +80,15 @@ def find_components(
     """
     if is_google(tensors):
         return google_components(tensors)
-    component = transformers_component(tensors, architecture=architecture, tied=tied)
-    return {component.name: component}
+    if is_model_garden(tensors):
+        return model_garden_components(tensors)
+    if is_joint(tensors):
+        return joint_components(tensors)
+    if both := two_networks(tensors):
+        components = [transformers_component(part, architecture=None, tied=tied) for part in both.values()]
+    else:
+        components = [transformers_component(tensors, architecture=architecture, tied=tied)]
+    return {component.name: component for component in components}
 
 
 def google_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
@@ -146,6 +155,26 @@ def _google_leftover(key: str, tensors: Mapping[str, StoredTensor]) -> str | Non
     return None
 
 
+def model_garden_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
+    """Split the tensors of a checkpoint of the TensorFlow Model Garden's into its networks."""
+    networks, unexpected = model_garden_networks(tensors)
+    return {
+        name: Component(name, found.tensors, found.leftovers, unexpected, found.config_fields)
+        for name, found in networks.items()
+    }
+
+
+def joint_components(tensors: Mapping[str, StoredTensor]) -> dict[str, Component]:
+    """Split the tensors of this library's joint form into its networks."""
+    networks, unexpected = split_joint(tensors)
+    result = {}
+    for name, found in networks.items():
+        foreign = {key: f"belongs to the {other}" for other in networks if other != name for key in tensors
+                   if key.startswith(f"{other}.") and key not in unexpected}  # fmt: skip
+        result[name] = Component(name, found, foreign, unexpected)
+    return result
+
+
 def transformers_component(tensors: Mapping[str, StoredTensor], *, architecture: str | None, tied: bool) -> Component:
     """Bring the tensors of a transformers checkpoint, of whichever framework, to canonical names.
 
@@ -178,6 +207,7 @@ def _to_torch_names(tensors: Mapping[str, StoredTensor]) -> tuple[Mapping[str, S
         ("embeddings/word_embeddings/weight", transformers_tf_tensors),
         ("embeddings/word_embeddings/weight:0", transformers_tf_tensors),
         ("embeddings/word_embeddings/embeddings", keras_tensors),
+        ("embeddings/word_embeddings/vars/0", keras_file_tensors),
     ):
         before = next((name.removesuffix(table) for name in tensors if name.endswith(f"/{table}")), None)
         if before is not None:
@@ -191,22 +221,6 @@ def _without_model_name(name: str, before: str) -> str:
     """Drop the name of the outermost model, which is the user's to choose; a bare encoder may bear another name."""
     model_name = before.removesuffix("electra/")
     return name.removeprefix(model_name) if model_name != before else f"electra/{name.removeprefix(before)}"
-
-
-def keras_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """Bring the variables of our own Keras models to canonical names; those that nobody knows come second."""
-    known = {row.keras: row for row in rows()}
-    found: dict[str, StoredTensor] = {}
-    unexpected: list[str] = []
-    for key, tensor in tensors.items():
-        match = _GOOGLE_LAYER.match(key)
-        row = known.get(_google_template(key))
-        if row is None:
-            unexpected.append(key)
-            continue
-        canonical = row.canonical.format(layer=match[2] if match else None)
-        found[canonical] = (tensor.transposed() if row.transpose else tensor).renamed(canonical)
-    return found, tuple(unexpected)
 
 
 def _transformers_name(key: str, headless: bool) -> str:

@@ -13,12 +13,19 @@ from typing import Final
 from electra_common.config import ElectraConfig
 from electra_common.weights.atomic import Content, new_folder, write_files
 from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_checkpoint
-from electra_common.weights.components import DISCRIMINATOR, GENERATOR, Component
+from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.loading import match
+from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.report import LoadReport
-from electra_common.weights.saving import check_format, component_config_name, folder_files, two_network_files
+from electra_common.weights.saving import (
+    TWO_NETWORK_FORMATS,
+    check_format,
+    component_config_name,
+    folder_files,
+    two_network_files,
+)
 from electra_common.weights.streaming import Rounding, SequentialReader
 from electra_common.weights.tensors import StoredTensor
 
@@ -69,11 +76,12 @@ def convert_checkpoint(
     Args:
         source: anything :func:`electra_common.open_checkpoint` opens.
         target: the new folder. A source of two networks gives ``target/discriminator`` and ``target/generator``,
-            unless ``component`` names one, which then goes into ``target`` itself; ``"tf1"`` holds both in one.
+            unless ``component`` names one, which then goes into ``target`` itself; ``"tf1"`` and ``"joint"`` hold both
+            in one.
         component: ``"discriminator"`` or ``"generator"``; by default all there are.
-        format: the form to write: ``"safetensors"``, ``"bin"``, ``"h5"``, ``"tf1"`` or ``"npz"``.
+        format: the form to write: ``"safetensors"``, ``"bin"``, ``"h5"``, ``"tf1"``, ``"npz"`` or ``"joint"``.
         dtype: of the weights, such as ``"bfloat16"``; None keeps the source's.
-        max_shard_size: most bytes in one file, for safetensors and bin; None writes one file.
+        max_shard_size: most bytes in one file, for safetensors, bin and joint; None writes one file.
         num_attention_heads: the number of heads, where the source has no config and it is not ``hidden_size // 64``;
             ``{"discriminator": 4, "generator": 1}`` where two networks are converted.
         overwrite: replace a folder that holds files.
@@ -94,11 +102,11 @@ def convert_checkpoint(
         raise ValueError(f"num_attention_heads={num_attention_heads} for two networks: say which, discriminator=…")
     prepared = [_prepare(checkpoint, item, num_attention_heads, rounding) for item in chosen]
     step = _progress_step(prepared, progress)
-    together = format == "tf1" and len(prepared) > 1
+    together = format in TWO_NETWORK_FORMATS and len(prepared) > 1
     with new_folder(Path(target), overwrite=overwrite) as temporary:
         tokenizer = _tokenizer_files(checkpoint)
         if together:
-            write_files(temporary, {**_files_of_both(prepared, step), **tokenizer})
+            write_files(temporary, {**_files_of_both(prepared, format, max_shard_size, step), **tokenizer})
         for item in prepared:
             inner = _inner_folder(item, prepared, together)
             if not together:
@@ -143,9 +151,17 @@ def _inner_folder(item: _Prepared, prepared: list[_Prepared], together: bool) ->
     return "" if together or len(prepared) == 1 else item.component.name
 
 
-def _files_of_both(prepared: list[_Prepared], step: Callable[[int], None] | None) -> dict[str, Content]:
+def _files_of_both(
+    prepared: list[_Prepared], format: str, max_shard_size: int | None, step: Callable[[int], None] | None
+) -> dict[str, Content]:
     networks = {item.component.name: item for item in prepared}
-    files = two_network_files(networks[DISCRIMINATOR].tensors, networks[GENERATOR].tensors, step)
+    files = two_network_files(
+        networks[DISCRIMINATOR].tensors,
+        networks[GENERATOR].tensors,
+        format=format,
+        max_shard_size=max_shard_size,
+        progress=step,
+    )
     for name, item in networks.items():
         files[component_config_name(name, together=True)] = item.config.to_json().encode()
     return files

@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-
-from electra_common.weights.components import DISCRIMINATOR, GENERATOR, google_components, is_google
+from electra_common.weights.components import google_components, is_google
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.names import BODY, Row, find_row, layer_of
+from electra_common.weights.names import BODY, DISCRIMINATOR, GENERATOR, Row, find_row, layer_of
+from electra_common.weights.sharing import are_same, body_without_embeddings, embeddings_of
 from electra_common.weights.tensors import StoredTensor
 
 _HEADS: Final = {DISCRIMINATOR: "pretraining", GENERATOR: "masked_lm"}
 _MAIN_SCOPE: Final = "electra"  # the discriminator's, or that of a network which is alone
 _GENERATOR_SCOPE: Final = "generator"
-_CHUNK: Final = 1 << 22  # bytes compared at a time
 
 Tensors = Mapping[str, StoredTensor]
 
@@ -86,43 +84,13 @@ def _google_variables(tensors: Tensors, scope: str, embeddings: str) -> dict[str
 
 def _scopes(discriminator: Tensors, generator: Tensors) -> tuple[str, str]:
     """Return the scopes of the generator's encoder and of its embeddings beside a discriminator."""
-    bodies = [_part(tensors, is_embedding=False) for tensors in (discriminator, generator)]
-    tables = [_part(tensors, is_embedding=True) for tensors in (discriminator, generator)]
-    if not _are_same(*tables):
+    bodies = [body_without_embeddings(tensors) for tensors in (discriminator, generator)]
+    if not are_same(embeddings_of(discriminator), embeddings_of(generator)):
         return _GENERATOR_SCOPE, _GENERATOR_SCOPE
-    if _are_same(*bodies):
+    if are_same(*bodies):
         return _MAIN_SCOPE, _MAIN_SCOPE
     # Without anything in a scope of its own a generator would be taken for the discriminator with another head.
     return _GENERATOR_SCOPE, _MAIN_SCOPE if bodies[1] else _GENERATOR_SCOPE
-
-
-def _part(tensors: Tensors, *, is_embedding: bool) -> dict[str, StoredTensor]:
-    """Return the embeddings, or what else the two networks have in common but the heads."""
-    rows = {name: _row(name) for name in tensors}
-    return {
-        name: tensor
-        for name, tensor in tensors.items()
-        if rows[name].part == BODY and str(rows[name].google).startswith("{embeddings}") == is_embedding
-    }
-
-
-def _are_same(first: Tensors, second: Tensors) -> bool:
-    """Whether two sets of tensors agree in names, shapes, dtypes and bytes; reads only what agrees in the rest."""
-    if first.keys() != second.keys():
-        return False
-    pairs = [(first[name], second[name]) for name in sorted(first)]
-    if any((one.shape, one.dtype) != (other.shape, other.dtype) for one, other in pairs):
-        return False
-    return all(_have_same_bytes(one, other) for one, other in pairs)
-
-
-def _have_same_bytes(first: StoredTensor, second: StoredTensor) -> bool:
-    # Bytes, not values: a NaN equals itself here, and 0 is not -0.
-    one, other = (np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8) for tensor in (first, second))
-    return all(
-        np.array_equal(one[start : start + _CHUNK], other[start : start + _CHUNK])
-        for start in range(0, first.nbytes, _CHUNK)
-    )
 
 
 def _check_way_back(result: Mapping[str, StoredTensor], given: Mapping[str, Tensors]) -> None:

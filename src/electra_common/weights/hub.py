@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.bundle_paths import find_prefix
+from electra_common.weights.weights_file import FORMATS, GENERATOR_CONFIG
 
 _REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
-# Safest first. The pickle is read by our own code, which executes nothing; HDF5 is parsed by a library written in C.
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5")
+# Safest first: safetensors holds nothing but tensors; of the others none is executed, but more of each must be parsed.
+_WEIGHTS: Final = tuple(name for item in FORMATS for name in item.file_names)
 # What a tokenizer is loaded from; the config says how long a model's inputs may be.
 TOKENIZER_FILES: Final = (
     "config.json",
@@ -27,6 +28,7 @@ TOKENIZER_FILES: Final = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_BESIDE_WEIGHTS: Final = (*TOKENIZER_FILES, GENERATOR_CONFIG)
 
 
 def resolve_path(
@@ -88,7 +90,7 @@ def _from_cache(name: str, options: dict[str, Any]) -> Path:
     failure: Exception | None = None
     for weights in _WEIGHTS:
         # The client refuses a snapshot that lacks a file it knows of, so each form is asked for by itself.
-        patterns = [*TOKENIZER_FILES, *_files_of(weights)]
+        patterns = [*_BESIDE_WEIGHTS, *_files_of(weights)]
         try:
             folder = Path(
                 huggingface_hub.snapshot_download(name, **options, local_files_only=True, allow_patterns=patterns)
@@ -129,7 +131,7 @@ def wanted_files(names: Iterable[str]) -> list[str]:
         CheckpointError: the repository has no weights in a known form.
     """
     present = set(names)
-    small = [name for name in TOKENIZER_FILES if name in present]
+    small = [name for name in _BESIDE_WEIGHTS if name in present]
     for weights in _WEIGHTS:
         whole, index, shards = _files_of(weights)
         if whole in present:

@@ -15,9 +15,17 @@ from typing import Any, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.weights.checkpoint import Checkpoint, open_checkpoint
-from electra_common.weights.components import DISCRIMINATOR, GENERATOR, Component
+from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, TIED_VOCABULARY_WEIGHT, Row, find_row
+from electra_common.weights.names import (
+    ARCHITECTURE_PARTS,
+    BODY,
+    DISCRIMINATOR,
+    GENERATOR,
+    TIED_VOCABULARY_WEIGHT,
+    Row,
+    find_row,
+)
 from electra_common.weights.report import LoadReport, WrongShape
 from electra_common.weights.shapes import count_layers, expected_shapes
 from electra_common.weights.tensors import FLOATING_DTYPES, StoredTensor

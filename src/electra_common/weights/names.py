@@ -47,6 +47,11 @@ WORD_EMBEDDING: Final = (Parameter("weight", "embeddings", "", "weight"),)
 VOCABULARY_BIAS: Final = (Parameter("bias", "bias", "", "bias"),)
 VOCABULARY_WEIGHT: Final = (Parameter("weight", "kernel", "", "kernel", transpose=True),)
 
+# The two networks of pre-training, by the names that they have all over this library.
+DISCRIMINATOR: Final = "discriminator"
+GENERATOR: Final = "generator"
+COMPONENTS: Final = (DISCRIMINATOR, GENERATOR)
+
 BODY: Final = "body"  # in every model; the other parts are heads
 
 
@@ -133,8 +138,35 @@ ARCHITECTURE_PARTS: Final[dict[str, tuple[str, ...]]] = {
     "ElectraForMultipleChoice": ("multiple_choice", "classification"),
 }
 
+EMBEDDINGS_PREFIX: Final = "electra.embeddings."  # the tables and their LayerNorm; the projection is not one of them
 WORD_EMBEDDINGS: Final = "electra.embeddings.word_embeddings.weight"
 TIED_VOCABULARY_WEIGHT: Final = "generator_lm_head.weight"  # the word table again, unless tie_word_embeddings is off
+
+# The TensorFlow Model Garden numbers the layers of a network; within a layer, and for heads, it has these names.
+MODEL_GARDEN_EMBEDDINGS: Final = ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm")
+MODEL_GARDEN_PROJECTION: Final = f"electra.{_PROJECT}"
+MODEL_GARDEN_LAYER: Final = {
+    "_attention_layer/_query_dense": "attention.self.query",
+    "_attention_layer/_key_dense": "attention.self.key",
+    "_attention_layer/_value_dense": "attention.self.value",
+    "_attention_layer/_output_dense": "attention.output.dense",
+    "_attention_layer_norm": "attention.output.LayerNorm",
+    "_intermediate_dense": "intermediate.dense",
+    "_output_dense": "output.dense",
+    "_output_layer_norm": "output.LayerNorm",
+}
+MODEL_GARDEN_HEADS: Final = {
+    "discriminator_projection": "discriminator_predictions.dense",
+    "discriminator_head": "discriminator_predictions.dense_prediction",
+    "discriminator_rtd_head/dense": "discriminator_predictions.dense",  # of TEAMS, as the next one
+    "discriminator_rtd_head/rtd_head": "discriminator_predictions.dense_prediction",
+    "masked_lm/dense": "generator_predictions.dense",
+    "masked_lm/layer_norm": "generator_predictions.LayerNorm",
+    "masked_lm/output_bias": "generator_lm_head",
+}
+MODEL_GARDEN_PARAMETERS: Final = {
+    "kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "embeddings": "weight"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

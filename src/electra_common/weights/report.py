@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from electra_common.weights.names import BODY, find_row
+
 
 @dataclass(frozen=True)
 class WrongShape:
@@ -60,7 +62,23 @@ class LoadReport:
             ("wrong shape", tuple(str(item) for item in self.wrong_shape)),
         )
         found = [f"{len(names)} {label} ({', '.join(names)})" for label, names in groups if names]
-        return f"{self.source}: the {self.component} does not fit the model: {'; '.join(found)}"
+        return f"{self.source}: the {self.component} does not fit the model: {'; '.join(found)}; {self._remedy()}"
+
+    def _remedy(self) -> str:
+        """Return what to do about what does not fit, by where it lies: in the encoder, in a head, or in neither."""
+        if any(" of " in name for name in self.unexpected):
+            return "weights are floating-point numbers: get the file again"
+        rows = [find_row(name) for name in (*self.missing, *self.unexpected, *(item.name for item in self.wrong_shape))]
+        if any(row is None for row in rows):
+            return "is this an ELECTRA, and of a kind that docs/checkpoints lists?"
+        if any(row is not None and row.part == BODY for row in rows):
+            return (
+                "the config describes another network: give the right one (config=…, or single fields such as "
+                "num_hidden_layers=…)"
+            )
+        if self.missing:
+            return "the head is incomplete: get the file again, or load the encoder alone with ElectraModel"
+        return "the head is another: give its num_labels=… or class, or load the encoder alone with ElectraModel"
 
     def new_head_warning(self) -> str:
         """Return the one warning for a head that was initialised, not loaded."""

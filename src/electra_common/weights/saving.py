@@ -8,8 +8,6 @@ from typing import BinaryIO, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.weights.atomic import Content, write_files
-from electra_common.weights.checkpoint import GENERATOR_CONFIG
-from electra_common.weights.components import GENERATOR
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.npz import write_npz
 from electra_common.weights.formats.pytorch_bin_writer import write_pytorch_bin
@@ -18,16 +16,18 @@ from electra_common.weights.formats.shard_index import index_file_name, index_js
 from electra_common.weights.formats.tf1_bundle_writer import bundle_files
 from electra_common.weights.formats.tf_h5_writer import write_tf_h5
 from electra_common.weights.google_names import google_tensors
-from electra_common.weights.names import TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
+from electra_common.weights.joint_names import joint_tensors
+from electra_common.weights.names import GENERATOR, TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
 from electra_common.weights.tensors import StoredTensor
-from electra_common.weights.weights_file import WEIGHTS_NAMES
+from electra_common.weights.weights_file import GENERATOR_CONFIG, JOINT_FILE, WEIGHTS_NAMES
 
 Progress = Callable[[int], None] | None
 Tensors = Mapping[str, StoredTensor]
 Writer = Callable[[BinaryIO, Tensors], None]
 
-WRITABLE_FORMATS: Final = ("safetensors", "bin", "h5", "tf1", "npz")
-_SHARDABLE_FORMATS: Final = ("safetensors", "bin")
+WRITABLE_FORMATS: Final = ("safetensors", "bin", "h5", "tf1", "npz", "joint")
+_SHARDABLE_FORMATS: Final = ("safetensors", "bin", "joint")
+TWO_NETWORK_FORMATS: Final = ("tf1", "joint")  # whose checkpoints may hold both networks
 BUNDLE_PREFIX: Final = "model.ckpt-0"  # Google's Saver adds the training step; converted weights have none
 # transformers looks at this entry and refuses files without it; "pt" also says how kernels lie: [output, input].
 _METADATA: Final = {"format": "pt"}
@@ -39,7 +39,7 @@ def check_format(format: str, max_shard_size: int | None = None) -> None:
     if format not in WRITABLE_FORMATS:
         raise ValueError(f"format must be one of {', '.join(WRITABLE_FORMATS)}, found {format!r}")
     if max_shard_size is not None and format not in _SHARDABLE_FORMATS:
-        raise ValueError(f"format {format!r} is not written in shards; {' and '.join(_SHARDABLE_FORMATS)} are")
+        raise ValueError(f"format {format!r} is not written in shards; {', '.join(_SHARDABLE_FORMATS)} are")
 
 
 def folder_files(
@@ -53,9 +53,10 @@ def folder_files(
     """Return the files of a folder that holds one network, for :func:`electra_common.weights.atomic.write_files`."""
     architecture = (config.architectures or ("",))[0]
     files: dict[str, Content]
-    if format == "tf1":
+    if format in TWO_NETWORK_FORMATS:
         is_generator = architecture == "ElectraForMaskedLM"
-        files = two_network_files(None if is_generator else tensors, tensors if is_generator else None, progress)
+        networks = (None, tensors) if is_generator else (tensors, None)
+        files = two_network_files(*networks, format=format, max_shard_size=max_shard_size, progress=progress)
     elif format == "h5":
         files = {
             "tf_model.h5": lambda stream: write_tf_h5(stream, tensors, architecture=architecture, progress=progress)
@@ -63,25 +64,42 @@ def folder_files(
     elif format == "npz":
         files = {"model.npz": lambda stream: write_npz(stream, tensors, progress=progress)}
     else:
-        named = _without_prefix(tensors) if architecture == "ElectraModel" else tensors
-        # A copy in a shard would have to stand in the index too; one file is where torch's habit has its place.
-        shared = _shared(config, architecture) if max_shard_size is None else {}
-        files = _torch_files(named, format, max_shard_size, shared, progress)
+        files = _torch_files(config, architecture, tensors, format, max_shard_size, progress)
     # The config last: a folder without one is not taken for a finished checkpoint.
     return {**files, "config.json": config.to_json().encode()}
 
 
 def two_network_files(
-    discriminator: Tensors | None, generator: Tensors | None, progress: Progress = None
+    discriminator: Tensors | None,
+    generator: Tensors | None,
+    *,
+    format: str,
+    max_shard_size: int | None = None,
+    progress: Progress = None,
 ) -> dict[str, Content]:
-    """Return the files of a Google checkpoint of one network or both, without configs."""
-    return bundle_files(BUNDLE_PREFIX, google_tensors(discriminator, generator), progress=progress)
+    """Return the files of a checkpoint of one network or both, without configs; ``format`` is Google's or joint."""
+    if format == "tf1":
+        return bundle_files(BUNDLE_PREFIX, google_tensors(discriminator, generator), progress=progress)
+    tensors = joint_tensors(discriminator, generator)
+
+    def write(stream: BinaryIO, part: Tensors) -> None:
+        write_safetensors(stream, part, _METADATA, progress=progress)
+
+    return _files(JOINT_FILE, tensors, max_shard_size, write)
 
 
 def _torch_files(
-    tensors: Tensors, format: str, max_shard_size: int | None, shared: Mapping[str, str], progress: Progress
+    config: ElectraConfig,
+    architecture: str,
+    tensors: Tensors,
+    format: str,
+    max_shard_size: int | None,
+    progress: Progress,
 ) -> dict[str, Content]:
-    stem, suffix = ("model", ".safetensors") if format == "safetensors" else ("pytorch_model", ".bin")
+    """Return the files that transformers' PyTorch classes open."""
+    named = _without_prefix(tensors) if architecture == "ElectraModel" else tensors
+    # A copy in a shard would have to stand in the index too; one file is where torch's habit has its place.
+    shared = _shared(config, architecture) if max_shard_size is None else {}
 
     def write(stream: BinaryIO, part: Tensors) -> None:
         if format == "safetensors":
@@ -89,14 +107,19 @@ def _torch_files(
         else:
             write_pytorch_bin(stream, part, shared=shared, progress=progress)
 
+    return _files("model.safetensors" if format == "safetensors" else "pytorch_model.bin", named, max_shard_size, write)
+
+
+def _files(name: str, tensors: Tensors, max_shard_size: int | None, write: Writer) -> dict[str, Content]:
+    """Return one file, or shards of at most so many bytes and their index."""
     shards = [list(tensors)] if max_shard_size is None else plan_shards(tensors, max_shard_size)
     if len(shards) == 1:
-        return {f"{stem}{suffix}": lambda stream: write(stream, tensors)}
+        return {name: _writing(write, tensors)}
+    stem, suffix = Path(name).stem, Path(name).suffix
     names = [shard_file_name(stem, suffix, index, len(shards)) for index in range(1, len(shards) + 1)]
-    files: dict[str, Content] = {}
-    for name, shard in zip(names, shards, strict=True):
-        part = {key: tensors[key] for key in shard}
-        files[name] = _writing(write, part)
+    files: dict[str, Content] = {
+        file: _writing(write, {key: tensors[key] for key in shard}) for file, shard in zip(names, shards, strict=True)
+    }
     total = sum(tensor.nbytes for tensor in tensors.values())
     return {**files, index_file_name(stem, suffix): index_json(shards, names, total).encode()}
 
@@ -134,6 +157,34 @@ def save_folder(folder: str | Path, config: ElectraConfig, tensors: Tensors, *, 
     files = folder_files(config, tensors, format=format)
     _check_taken(Path(folder), files)
     write_files(Path(folder), files)
+
+
+def save_two_networks(
+    folder: str | Path,
+    discriminator: tuple[ElectraConfig, Tensors],
+    generator: tuple[ElectraConfig, Tensors],
+    *,
+    format: str = "joint",
+) -> None:
+    """Write both networks of a pre-training run into one folder; each file is complete or as it was before.
+
+    Args:
+        folder: made if it does not exist; files of other names in it stay.
+        discriminator: its config, written as ``config.json``, and ``{canonical name: tensor}``.
+        generator: its config, written as ``generator_config.json``, and its tensors. Embeddings that are the same as
+            the discriminator's, bit for bit, are stored once.
+        format: one of :data:`TWO_NETWORK_FORMATS`.
+
+    Raises:
+        CheckpointError: as of :func:`save_folder`.
+        ValueError: the format does not hold two networks.
+    """
+    if format not in TWO_NETWORK_FORMATS:
+        raise ValueError(f"two networks go into one checkpoint of {' or '.join(TWO_NETWORK_FORMATS)}, found {format!r}")
+    files = two_network_files(discriminator[1], generator[1], format=format)
+    _check_taken(Path(folder), files)
+    configs = {"config.json": discriminator[0], GENERATOR_CONFIG: generator[0]}
+    write_files(Path(folder), {**files, **{name: config.to_json().encode() for name, config in configs.items()}})
 
 
 def _check_taken(folder: Path, files: Mapping[str, Content]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, Row, find_row, layer_of, rows
+from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, TIED_VOCABULARY_WEIGHT, Row, find_row, layer_of, rows
 from electra_common.weights.tensors import StoredTensor
 
 Shape = tuple[int, ...]
@@ -79,6 +79,7 @@ def infer_config(
     if num_attention_heads is None:
         num_attention_heads = max(1, fields["hidden_size"] // GOOGLE_HEAD_SIZE)
     fields["num_attention_heads"] = num_attention_heads
+    fields["tie_word_embeddings"] = TIED_VOCABULARY_WEIGHT not in tensors  # copies of the table have been left aside
     try:
         return ElectraConfig(**fields, pad_token_id=0)
     except ValueError as error:

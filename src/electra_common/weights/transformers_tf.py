@@ -14,12 +14,10 @@ from functools import cache
 from typing import Final
 
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.names import BODY, Row, find_row, layer_of, rows
+from electra_common.weights.names import BODY, DISCRIMINATOR, GENERATOR, Row, find_row, layer_of, rows
 from electra_common.weights.tensors import StoredTensor
 
 _LAYER: Final = re.compile(r"/layer_\._(0|[1-9][0-9]{0,5})/")
-# Some versions of TensorFlow wrote the scope of a reused layer in front of its name: /first___second/ is /second/.
-_REUSED_SCOPE: Final = re.compile(r"/[^/]*___([^/]*)/")
 # TensorFlow lists variables in the order in which a class makes them, which is not always the table's.
 _MADE_EARLIER: Final = {
     "electra/embeddings/token_type_embeddings": "electra/embeddings/position_embeddings",
@@ -28,9 +26,23 @@ _MADE_EARLIER: Final = {
 }
 
 
+# What tells the two networks apart, and what they may share.
+_HEADS: Final = {
+    DISCRIMINATOR: "discriminator_predictions/dense/kernel",
+    GENERATOR: "generator_predictions/dense/kernel",
+}
+_EMBEDDINGS: Final = "electra/embeddings/"
+_MAX_SCOPES: Final = 4  # of a name that are tried as the beginning of a variable's own; an honest one has two
+
+
 @cache
 def _rows_by_name() -> dict[str, Row]:
     return {row.hf_tf: row for row in rows()}
+
+
+@cache
+def _first_parts() -> frozenset[str]:
+    return frozenset(name.partition("/")[0] for name in _rows_by_name())
 
 
 def transformers_tf_name(canonical: str) -> str:
@@ -45,12 +57,21 @@ def canonical_from_transformers_tf(name: str) -> tuple[str, Row] | None:
     """Return canonical name and row of a TensorFlow name, with or without ``:0``; None if the table has none."""
     if "{" in name:  # a file could spell out the table's own placeholder
         return None
-    plain = _REUSED_SCOPE.sub(r"/\1/", name.removesuffix(":0"))
+    plain = _without_reused_scopes(name.removesuffix(":0"))
     layer = _LAYER.search(plain)
     row = _rows_by_name().get(_LAYER.sub("/layer_._{layer}/", plain, count=1))
     if row is None or ("{layer}" in row.canonical) != (layer is not None):
         return None
     return row.canonical.format(layer=layer[1] if layer else None), row
+
+
+def _without_reused_scopes(name: str) -> str:
+    """Some versions of TensorFlow wrote the scope of a reused layer in front of its name: /first___second/ is /second/.
+
+    Not by a regular expression: on a name made for it, that would take time by the square of its length.
+    """
+    first, *inner = name.split("/")
+    return "/".join([first, *(part.rpartition("___")[2] for part in inner[:-1]), *inner[-1:]])
 
 
 def transformers_tf_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
@@ -75,6 +96,39 @@ def transformers_tf_tensors(tensors: Mapping[str, StoredTensor]) -> tuple[dict[s
             raise CheckpointError(f"{canonical} stands twice, once as {name[:200]}")
         result[canonical] = (tensor.transposed() if row.transpose else tensor).renamed(canonical)
     return result, tuple(unexpected)
+
+
+def two_networks(tensors: Mapping[str, StoredTensor]) -> dict[str, dict[str, StoredTensor]]:
+    """Return the variables of a discriminator and a generator that are parts of one model; empty if they are not.
+
+    NVIDIA's pre-training is such a model: ``…/tf_electra_for_pre_training/electra/…`` and
+    ``…/tf_electra_for_masked_lm/electra/…``. Embeddings that both share bear the name of either, each tensor as it was
+    made; they are given to both. Names without a place in either network go to both.
+    """
+    models: dict[str, dict[str, StoredTensor]] = {}
+    strange: dict[str, StoredTensor] = {}
+    for name, tensor in tensors.items():
+        model, plain = _split_model(name)
+        (strange if plain is None else models.setdefault(model, {}))[plain or name] = tensor
+    found = {network: part for part in models.values() for network, head in _HEADS.items() if head in part}
+    if len(models) != len(_HEADS) or len(found) != len(_HEADS):
+        return {}
+    tables = [{name for name in part if name.startswith(_EMBEDDINGS)} for part in found.values()]
+    if not set.intersection(*tables):
+        shared = {name: part[name] for part in found.values() for name in part if name.startswith(_EMBEDDINGS)}
+        found = {network: {**shared, **part} for network, part in found.items()}
+    return {network: {**part, **strange} for network, part in found.items()}
+
+
+def _split_model(name: str) -> tuple[str, str | None]:
+    """Return the name of the model, and the variable's without it; None if the table has none that ends so."""
+    parts = name.split("/")
+    starts = [index for index, part in enumerate(parts) if part in _first_parts()]
+    for start in starts[:_MAX_SCOPES]:
+        plain = "/".join(parts[start:])
+        if canonical_from_transformers_tf(plain) is not None:
+            return "/".join(parts[:start]), plain
+    return "", None
 
 
 def in_transformers_tf_order(canonical: Iterable[str]) -> list[str]:

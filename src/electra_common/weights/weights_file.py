@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from electra_common.config import ElectraConfig
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.bundle_paths import find_prefix
 from electra_common.weights.formats.flax_msgpack import looks_like_flax_msgpack, read_flax_msgpack
+from electra_common.weights.formats.keras_file import is_keras_file, read_keras_file
 from electra_common.weights.formats.not_a_checkpoint import describe_impostor
 from electra_common.weights.formats.npz import is_npz, read_npz
 from electra_common.weights.formats.pytorch_bin import looks_like_pytorch_bin, read_pytorch_bin
@@ -21,45 +23,18 @@ from electra_common.weights.formats.shard_index import merge_shards, read_shard_
 from electra_common.weights.formats.tf1_bundle import read_bundle
 from electra_common.weights.formats.tf2_object_graph import is_object_graph, read_object_graph
 from electra_common.weights.formats.tf_h5 import looks_like_tf_h5, read_tf_h5
+from electra_common.weights.joint_names import is_joint
 from electra_common.weights.tensors import StoredTensor
 
 Reader = Callable[..., tuple[dict[str, StoredTensor], dict[str, str]]]
 
 
 @dataclass(frozen=True)
-class Format:
-    """A file format: the file name that transformers gives it, how it is recognised and how it is read."""
-
-    name: str
-    file_name: str
-    read: Reader
-    is_it: Callable[[Path, bytes], bool]
-
-
-def _by_start(looks_like: Callable[[bytes], bool]) -> Callable[[Path, bytes], bool]:
-    return lambda path, start: looks_like(start)
-
-
-FORMATS: Final = (
-    Format("safetensors", "model.safetensors", read_safetensors, _by_start(looks_like_safetensors)),
-    # Both are zip files, so the one that can be told by its members comes first.
-    Format("npz", "model.npz", read_npz, lambda path, start: is_npz(path)),
-    Format("bin", "pytorch_model.bin", read_pytorch_bin, _by_start(looks_like_pytorch_bin)),
-    Format("flax", "flax_model.msgpack", read_flax_msgpack, _by_start(looks_like_flax_msgpack)),
-    Format("h5", "tf_model.h5", read_tf_h5, _by_start(looks_like_tf_h5)),
-)
-# The names that are looked for in a folder, in this order.
-WEIGHTS_NAMES: Final = tuple(name for item in FORMATS for name in (item.file_name, f"{item.file_name}.index.json"))
-TF1: Final = "tf1"
-TF2: Final = "tf2"
-_RECOGNISING_BYTES: Final = 16
-
-
-@dataclass(frozen=True)
 class WeightsFile:
     """The tensors of a file, or of a set of shards, under the names they have there.
 
-    ``set_aside`` are tensors that the format itself knows to be no weights, with what they are.
+    ``set_aside`` are tensors that the format itself knows to be no weights, with what they are; ``config`` is the one
+    that the file itself holds.
     """
 
     path: Path
@@ -67,6 +42,60 @@ class WeightsFile:
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
     set_aside: Mapping[str, str] = field(default_factory=dict)
+    config: ElectraConfig | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: the names that its program gives its files, how it is recognised and how it is opened."""
+
+    name: str
+    file_names: tuple[str, ...]
+    open: Callable[[Path, bool], WeightsFile]
+    is_it: Callable[[Path, bytes], bool]
+
+
+def _format(name: str, file_name: str, read: Reader, is_it: Callable[[Path, bytes], bool]) -> Format:
+    """Return a format whose files hold tensors and nothing that need be known besides."""
+    return Format(name, (file_name,), lambda path, verify: WeightsFile(path, name, *read(path, verify=verify)), is_it)
+
+
+def _by_start(looks_like: Callable[[bytes], bool]) -> Callable[[Path, bytes], bool]:
+    return lambda path, start: looks_like(start)
+
+
+def _open_safetensors(path: Path, verify: bool) -> WeightsFile:
+    tensors, metadata = read_safetensors(path, verify=verify)
+    return WeightsFile(path, JOINT if is_joint(tensors) else SAFETENSORS, tensors, metadata)
+
+
+def _open_keras(path: Path, verify: bool) -> WeightsFile:
+    found = read_keras_file(path, verify=verify)
+    return WeightsFile(path, KERAS, found.tensors, set_aside=found.set_aside, config=found.config)
+
+
+SAFETENSORS: Final = "safetensors"
+JOINT: Final = "joint"
+JOINT_FILE: Final = "joint.safetensors"  # not a name that transformers looks for: it would find no tensor it knows
+KERAS: Final = "keras"
+FORMATS: Final = (
+    Format(SAFETENSORS, ("model.safetensors", JOINT_FILE), _open_safetensors, _by_start(looks_like_safetensors)),
+    # Several forms are zip files or HDF5 files; those that can be told by what is in them come first.
+    _format("npz", "model.npz", read_npz, lambda path, start: is_npz(path)),
+    Format(KERAS, ("model.keras", "model.weights.h5"), _open_keras, is_keras_file),
+    _format("bin", "pytorch_model.bin", read_pytorch_bin, _by_start(looks_like_pytorch_bin)),
+    _format("flax", "flax_model.msgpack", read_flax_msgpack, _by_start(looks_like_flax_msgpack)),
+    _format("h5", "tf_model.h5", read_tf_h5, _by_start(looks_like_tf_h5)),
+)
+# The names that are looked for in a folder, in this order.
+WEIGHTS_NAMES: Final = tuple(
+    name for item in FORMATS for file in item.file_names for name in (file, f"{file}.index.json")
+)
+# Beside a checkpoint of two networks, config.json describes the discriminator and this file the generator.
+GENERATOR_CONFIG: Final = "generator_config.json"
+TF1: Final = "tf1"
+TF2: Final = "tf2"
+_RECOGNISING_BYTES: Final = 16
 
 
 def open_weights(path: Path, *, verify: bool) -> WeightsFile:
@@ -83,7 +112,8 @@ def open_weights(path: Path, *, verify: bool) -> WeightsFile:
         found = path
     if found is not None:
         return _open_file(found, verify)
-    expected = f"{', '.join(item.file_name for item in FORMATS)}, or a TensorFlow checkpoint (model.ckpt-N.index)"
+    names = ", ".join(name for item in FORMATS for name in item.file_names)
+    expected = f"{names}, or a TensorFlow checkpoint (model.ckpt-N.index)"
     raise CheckpointError(f"{path}: no checkpoint found; expected {expected}{_inner_checkpoints(path)}")
 
 
@@ -95,9 +125,7 @@ def _in_folder(folder: Path) -> Path | None:
 def _open_file(file: Path, verify: bool) -> WeightsFile:
     if file.name.endswith(".index.json"):
         return _open_shards(file, verify)
-    item = _recognise(file)
-    tensors, metadata = item.read(file, verify=verify)
-    return WeightsFile(file, item.name, tensors, metadata)
+    return _recognise(file).open(file, verify)
 
 
 def _recognise(file: Path) -> Format:
@@ -113,24 +141,24 @@ def _recognise(file: Path) -> Format:
     if impostor is not None:
         raise CheckpointError(f"{file}: {impostor}")
     for item in FORMATS:
-        if file.suffix == Path(item.file_name).suffix:
+        if any(file.name.endswith(name[name.index(".") :]) for name in item.file_names):
             return item  # damaged, most likely; its reader says how
     raise CheckpointError(f"{file}: no known form of weights; known: {', '.join(item.name for item in FORMATS)}, tf1")
 
 
 def _open_shards(index_file: Path, verify: bool) -> WeightsFile:
     index = read_shard_index(index_file)
-    formats: dict[str, Format] = {}
+    formats: list[str] = []
 
-    def read(shard: Path) -> dict[str, StoredTensor]:
-        item = _recognise(shard)
-        formats[item.name] = item
-        return item.read(shard, verify=verify)[0]
+    def read(shard: Path) -> Mapping[str, StoredTensor]:
+        opened = _recognise(shard).open(shard, verify)
+        formats.append(opened.format)
+        return opened.tensors
 
     # The index of an h5 checkpoint has the names with the model's in front, its files have them without.
     in_file = _without_first_part if index_file.name.startswith("tf_model") else None
     tensors = merge_shards(index, read, rename=in_file)
-    return WeightsFile(index_file, next(iter(formats), "safetensors"), tensors)
+    return WeightsFile(index_file, formats[0] if formats else SAFETENSORS, tensors)
 
 
 def _without_first_part(name: str) -> str:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from electra_common import CheckpointError
-from electra_common.weights.atomic import new_folder, write_files
+from electra_common.weights.atomic import new_folder, swap_names, write_files
 
 
 def content_of(folder):
@@ -106,7 +106,7 @@ def test_overwriting_replaces_the_whole_folder(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from electra_common.weights.atomic import new_folder, write_files
+from electra_common.weights.atomic import new_folder, swap_names, write_files
 
 def endless(stream):
     stream.write(b"new" * 1000)
@@ -139,3 +139,58 @@ def test_a_kill_while_writing_leaves_the_old_files(way, tmp_path):
     assert {name: found[name] for name in old} == old
     # What the dead process left has a name that no reader looks at.
     assert all(name.startswith(".") and name.endswith(".tmp") for name in found.keys() - old.keys())
+
+
+# Replacing a folder in one step --------------------------------------------------------------------------------------
+
+
+def fill(folder, text):
+    folder.mkdir()
+    (folder / "file").write_text(text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the call is Linux's")
+def test_two_folders_change_names_in_one_step(tmp_path):
+    fill(tmp_path / "a", "one")
+    fill(tmp_path / "b", "two")
+    assert swap_names(tmp_path / "a", tmp_path / "b")
+    assert [(tmp_path / name / "file").read_text() for name in "ab"] == ["two", "one"]
+    assert not swap_names(tmp_path / "a", tmp_path / "nothing")
+    assert (tmp_path / "a" / "file").read_text() == "two"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is a moment without the folder")
+def test_at_no_moment_is_an_overwritten_folder_missing(tmp_path):
+    """Another process looks all the time while a folder is replaced again and again."""
+    target = tmp_path / "target"
+    fill(target, "0")
+    code = (
+        "import sys, pathlib\n"
+        "target, stop = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])\n"
+        "print('go', flush=True)\n"
+        "looks = missing = 0\n"
+        "while not stop.exists():\n"
+        "    looks += 1\n"
+        "    missing += not target.exists()\n"
+        "print(looks, missing)\n"
+    )
+    command = [sys.executable, "-c", code, str(target), str(tmp_path / "stop")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "go\n"
+        for number in range(300):
+            with new_folder(target, overwrite=True) as temporary:
+                (temporary / "file").write_text(str(number))
+        (tmp_path / "stop").touch()
+        looks, missing = map(int, process.stdout.read().split())
+    assert looks > 300
+    assert missing == 0
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["stop", "target"]
+
+
+def test_where_names_cannot_be_swapped_the_old_folder_is_moved_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr("electra_common.weights.atomic.swap_names", lambda first, second: False)
+    fill(tmp_path / "target", "old")
+    with new_folder(tmp_path / "target", overwrite=True) as temporary:
+        (temporary / "file").write_text("new")
+    assert (tmp_path / "target" / "file").read_text() == "new"
+    assert [item.name for item in tmp_path.iterdir()] == ["target"]

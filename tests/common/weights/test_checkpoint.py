@@ -55,7 +55,7 @@ def test_an_empty_folder_is_refused(tmp_path):
         (b"", "empty"),
         (b"hello", "text"),
         (b"\x80\x02}q\x00.", "truncated|damaged|not a"),
-        (b"PK\x03\x04" + bytes(100), "the archive.s directory is not at the end"),
+        (b"PK\x03\x04" + bytes(100), "does not end as a zip archive"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(content, message, tmp_path):

@@ -1,5 +1,6 @@
 """A conversion killed at any moment leaves either no destination or a complete one."""
 
+import os
 import random
 import signal
 import subprocess
@@ -11,12 +12,12 @@ import pytest
 
 from electra_common import ElectraConfig, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
-from electra_common.weights.saving import save_folder
+from electra_common.weights.saving import WRITABLE_FORMATS, save_folder
 from electra_common.weights.shapes import expected_shapes
 from support.tiny_networks import stored
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL")
-# About 20 MB, so that writing takes long enough to be hit.
+# About 16 MB, so that writing takes long enough to be hit.
 CONFIG = ElectraConfig(
     vocab_size=30_000, embedding_size=96, hidden_size=120, num_hidden_layers=4, num_attention_heads=4,
     intermediate_size=480, architectures=("ElectraForPreTraining",),
@@ -25,34 +26,37 @@ CODE = (
     "import sys; from electra_common import convert_checkpoint; print('go', flush=True);"
     "convert_checkpoint(sys.argv[1], sys.argv[2], format=sys.argv[3]); print('done', flush=True)"
 )
-KILLS = 12
+KILLS = int(os.environ.get("ELECTRA_KILLS", "5"))  # of each form
 
 
 def run(source, target, format, *, seconds):
-    """Convert in a process of its own and kill it after some time; returns whether it was done."""
+    """Convert in a process of its own and kill it after some time; returns whether it was done, and after how long."""
     command = [sys.executable, "-c", CODE, str(source), str(target), format]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "go\n"
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        return "done" in process.stdout.read()
+        started = time.perf_counter()
+        if seconds is not None:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+        done = "done" in process.stdout.read()
+        return done, time.perf_counter() - started
 
 
-@pytest.mark.parametrize("format", ["safetensors", "tf1"])
+@pytest.mark.parametrize("format", WRITABLE_FORMATS)
 def test_no_destination_or_a_complete_one(tmp_path, format):
     generator = np.random.default_rng(0)
     shapes = expected_shapes(CONFIG, "ElectraForPreTraining")
     arrays = {name: generator.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     save_folder(tmp_path / "source", CONFIG, stored(arrays))
     before = fingerprint(open_checkpoint(tmp_path / "source").component().tensors)
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", CODE, tmp_path / "source", tmp_path / "whole", format], check=True)
-    whole = time.perf_counter() - started
-    moments = random.Random(1)
+    done, whole = run(tmp_path / "source", tmp_path / "whole", format, seconds=None)
+    assert done
+    moments = random.Random(format)
     outcomes = set()
     for number in range(KILLS):
         target = tmp_path / f"target{number}"
-        done = run(tmp_path / "source", target, format, seconds=moments.uniform(0, whole))
+        moment = whole * (number + moments.random()) / KILLS  # one in each part of the time that it takes
+        done, _ = run(tmp_path / "source", target, format, seconds=moment)
         outcomes.add(target.exists())
         assert target.exists() or not done
         if target.exists():

@@ -55,7 +55,8 @@ def test_missing_unexpected_and_wrong_shaped_tensors_stand_in_one_error(folder_o
 
     with pytest.raises(CheckpointError) as error:
         plan_loading(folder_of("small-like", "ForPreTraining", change), "ElectraForPreTraining")
-    assert str(error.value).endswith(
+    before, _, _ = str(error.value).rpartition("; ")  # what to do about it, see test_load_errors
+    assert before.endswith(
         "the discriminator does not fit the model: "
         "2 missing (discriminator_predictions.dense.bias, electra.embeddings.LayerNorm.bias); "
         "2 unexpected (electra.pooler.dense.weight, extra.bias); "

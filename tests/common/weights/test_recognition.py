@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from electra_common import CheckpointError, open_checkpoint
+from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.loading import plan_loading
 from electra_common.weights.saving import save_folder
 from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.weights_file import WEIGHTS_NAMES
+from support.every_form import FORMS, arrays, write_form
 from support.fixtures import TRANSFORMERS
+from support.tiny_networks import stored
 
 FOLDER = TRANSFORMERS / "base-like" / "ForPreTraining"
 
@@ -21,6 +25,23 @@ FOLDER = TRANSFORMERS / "base-like" / "ForPreTraining"
 def test_any_name_will_do(tmp_path, file, format, name):
     shutil.copy(FOLDER / file, tmp_path / name)
     assert open_checkpoint(tmp_path / name).format == format
+
+
+SINGLE_FILES = [form for form in FORMS if form not in ("tf1", "shards", "h5 shards", "tf2", "model garden")]
+
+
+@pytest.mark.parametrize("form", SINGLE_FILES)
+def test_every_form_is_known_by_its_content(tmp_path, form):
+    """Under the names of all other forms, and under none, each file is read as what it is."""
+    (file,) = write_form(form, tmp_path / "made")
+    format = open_checkpoint(file).format
+    content = file.read_bytes()
+    for name in ("weights", "x.txt", *WEIGHTS_NAMES):
+        if not name.endswith(".index.json"):
+            (tmp_path / name).write_bytes(content)
+            checkpoint = open_checkpoint(tmp_path / name)
+            assert checkpoint.format == format, name
+            assert fingerprint(checkpoint.component().tensors) == fingerprint(stored(arrays())), name
 
 
 def test_the_safest_form_in_a_folder_is_taken(tmp_path):
@@ -51,7 +72,7 @@ def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path, content, words, n
 
 
 def test_an_empty_folder_says_what_was_looked_for(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no checkpoint found; expected model\.safetensors, model\.npz"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint found; expected model\.safetensors, joint\.safe"):
         open_checkpoint(tmp_path)
 
 

@@ -9,10 +9,18 @@ import pytest
 
 from electra_common import CheckpointError, ElectraConfig, convert_checkpoint, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
-from electra_common.weights.saving import WRITABLE_FORMATS, save_folder
+from electra_common.weights.saving import TWO_NETWORK_FORMATS, WRITABLE_FORMATS, save_folder
 from support.fixtures import ALL_HEADS, CONFIGURATIONS, GOOGLE, GOOGLE_HEADS, TRANSFORMERS
 
-READING_ORDER = ("safetensors", "npz", "bin", "h5", "tf1")  # of a folder that holds several, see docs/checkpoints
+# Of a folder that holds several forms, see docs/checkpoints.
+READING_ORDER = (
+    "safetensors",
+    "joint",
+    "npz",
+    "bin",
+    "h5",
+    "tf1",
+)
 PAIRS = list(permutations(WRITABLE_FORMATS, 2))
 SOURCES = {
     "google, discriminator": (GOOGLE / "trained", "discriminator"),
@@ -54,7 +62,7 @@ def test_all_three_forms_of_transformers_have_one_fingerprint(configuration, hea
 
 
 @pytest.mark.parametrize("head", ALL_HEADS)
-@pytest.mark.parametrize("format", ["bin", "h5", "npz"])
+@pytest.mark.parametrize("format", ["bin", "h5", "npz", "joint"])
 def test_every_head_goes_through_every_form_that_has_a_place_for_it(tmp_path, head, format):
     folder = TRANSFORMERS / "small-like" / head
     (done,) = convert_checkpoint(folder, tmp_path / "new", format=format)
@@ -68,16 +76,34 @@ def test_googles_form_has_no_place_for_a_fine_tuned_head(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_both_networks_go_into_one_google_checkpoint_and_come_back(tmp_path):
+@pytest.mark.parametrize("format", TWO_NETWORK_FORMATS)
+def test_both_networks_go_into_one_checkpoint_and_come_back(tmp_path, format):
     """The shared embeddings are stored once, and the heads that shapes do not tell are in two configs."""
-    done = convert_checkpoint(GOOGLE / "trained", tmp_path / "one", format="tf1", num_attention_heads=GOOGLE_HEADS)
+    done = convert_checkpoint(GOOGLE / "trained", tmp_path / "one", format=format, num_attention_heads=GOOGLE_HEADS)
     assert {item.folder for item in done} == {tmp_path / "one"}
     again = open_checkpoint(tmp_path / "one")
+    assert again.format == format
     for component, heads in GOOGLE_HEADS.items():
         assert fingerprint_of(tmp_path / "one", component) == fingerprint_of(GOOGLE / "trained", component)
         assert again.config_of(again.component(component)).num_attention_heads == heads
     size = sum(file.stat().st_size for file in (tmp_path / "one").iterdir())
     assert size < (GOOGLE / "trained" / "model.ckpt-6.data-00000-of-00001").stat().st_size / 2  # no Adam slots
+
+
+@pytest.mark.parametrize("max_shard_size", [None, 50_000])
+def test_both_networks_go_from_one_checkpoint_of_two_into_the_other_and_back(tmp_path, max_shard_size):
+    convert_checkpoint(
+        GOOGLE / "trained", tmp_path / "a", format="joint", max_shard_size=max_shard_size,
+        num_attention_heads=GOOGLE_HEADS,
+    )  # fmt: skip
+    convert_checkpoint(tmp_path / "a", tmp_path / "b", format="tf1")
+    convert_checkpoint(tmp_path / "b", tmp_path / "c", format="joint")
+    for component in GOOGLE_HEADS:
+        prints = {fingerprint_of(tmp_path / name, component) for name in "abc"}
+        assert prints == {fingerprint_of(GOOGLE / "trained", component)}
+    for name in ("config.json", "generator_config.json"):
+        assert len({(tmp_path / folder / name).read_text() for folder in "abc"}) == 1
+    assert len(list((tmp_path / "a").glob("joint-*-of-*.safetensors"))) == (0 if max_shard_size is None else 14)
 
 
 @pytest.mark.parametrize("format", ["safetensors", "bin"])

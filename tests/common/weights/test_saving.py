@@ -68,7 +68,7 @@ def test_saving_over_an_older_folder_replaces_it(tmp_path):
 
 def test_an_unknown_format_is_a_wrong_argument(tmp_path):
     config, arrays = canonical("Model")
-    with pytest.raises(ValueError, match="format must be one of safetensors, bin, h5, tf1, npz, found 'onnx'"):
+    with pytest.raises(ValueError, match="format must be one of safetensors, bin, h5, tf1, npz, joint, found 'onnx'"):
         save_folder(tmp_path / "new", config, stored(arrays), format="onnx")
     assert not (tmp_path / "new").exists()
 

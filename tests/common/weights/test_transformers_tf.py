@@ -1,5 +1,7 @@
 """transformers' TensorFlow names: both ways, for all heads, and nothing is recognised that is not in the table."""
 
+import time
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -11,6 +13,7 @@ from electra_common.weights.transformers_tf import (
     in_transformers_tf_order,
     transformers_tf_name,
     transformers_tf_tensors,
+    two_networks,
 )
 from support.fixtures import ALL_HEADS, CONFIGURATIONS, TRANSFORMERS
 from support.tiny_networks import assert_same_bytes, random_arrays, read_all, stored
@@ -113,3 +116,13 @@ def test_the_safetensors_form_of_tensorflow_is_named(configuration, head):
     found, unexpected = transformers_tf_tensors(stored(in_tensorflow))
     assert unexpected == ()
     assert_same_bytes(expected, {name: np.ascontiguousarray(array) for name, array in read_all(found).items()})
+
+
+@pytest.mark.parametrize("part", ["_", "/electra", "/a___b", "/classifier/electra"])
+def test_a_long_name_made_to_take_time_takes_none(part):
+    """The square of a million would be days; the reader is done before its limits matter."""
+    name = f"x/{part * 200_000}"
+    started = time.perf_counter()
+    assert canonical_from_transformers_tf(name) is None
+    assert two_networks(stored(random_arrays({name: (2,), f"{name}/electra/x": (3,)}))) == {}
+    assert time.perf_counter() - started < 5

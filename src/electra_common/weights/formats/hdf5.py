@@ -13,7 +13,6 @@ Source: HDF5 File Format Specification Version 3.0, sections II to IV.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from electra_common.weights.errors import CheckpointError
@@ -40,8 +39,8 @@ Message = tuple[int, bytes]
 class Hdf5File:
     """The objects of a file by address. Every method raises CheckpointError on damage, without the file's name."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = MappedFile(path)
+    def __init__(self, file: MappedFile) -> None:
+        self.file = file
         # Each byte of description is read about once; more means that structures overlap or go in circles.
         self._left = min(2 * self.file.size, MAX_DESCRIPTION_BYTES)
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}

@@ -23,6 +23,8 @@ from electra_common.weights.formats.hdf5_messages import (
     UNDEFINED,
     Chunked,
     Compact,
+    is_opaque,
+    parse_attributes,
     parse_dataspace,
     parse_filters,
     parse_layout,
@@ -60,12 +62,21 @@ def open_dataset(file: Hdf5File, name: str, messages: list[Message]) -> tuple[St
         raise CheckpointError(f"damaged: {name[:200]} is not described exactly once")
     described = dict(messages)
     try:
-        shape, dtype = parse_dataspace(described[DATASPACE]), parse_number_type(described[DATATYPE])
+        shape, dtype = parse_dataspace(described[DATASPACE]), _dtype(file, messages, described[DATATYPE])
         if not is_possible_shape(shape):
             raise CheckpointError(f"damaged: a shape of {list(shape)}")
         return _locate(file, name, shape, dtype, described)
     except CheckpointError as error:
         raise CheckpointError(f"{name[:200]}: {error}") from None
+
+
+def _dtype(file: Hdf5File, messages: list[Message], raw: bytes) -> str:
+    """Return the dtype's name. HDF5 has no bfloat16: Keras stores two bytes and says in an attribute what they are."""
+    if is_opaque(raw, 2):
+        attribute = parse_attributes(messages).get("dtype")
+        if attribute is not None and file.strings(attribute) == ["bfloat16"]:
+            return "bfloat16"
+    return parse_number_type(raw)
 
 
 def _locate(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,9 @@ _CLASSES: Final = (
     "variable-length", "array",
 )  # fmt: skip
 _STRING: Final = 3
+_OPAQUE: Final = 5
 _VARIABLE_LENGTH: Final = 9
+_ATTRIBUTE: Final = 0x0C  # the type of a message that holds one
 
 
 class Fields:
@@ -97,6 +100,11 @@ def parse_number_type(raw: bytes) -> str:
             return name
     described = _CLASSES[kind] if kind < len(_CLASSES) else f"class {kind}"
     raise CheckpointError(f"elements of an unsupported type ({described}; plain little-endian numbers expected)")
+
+
+def is_opaque(raw: bytes, size: int) -> bool:
+    """Whether a datatype message says: so many bytes, of which HDF5 knows nothing."""
+    return _class_of(raw) == _OPAQUE and int.from_bytes(raw[4:8], "little") == size
 
 
 def parse_string_type(raw: bytes) -> StringType:
@@ -225,6 +233,18 @@ def parse_attribute(raw: bytes) -> Attribute:
     name, datatype, dataspace = (fields.padded(size, 8 if version == 1 else 1) for size in sizes)
     shape = parse_dataspace(dataspace)
     return Attribute(decode(name.split(b"\0")[0]), datatype, shape, raw[fields.position :])
+
+
+def parse_attributes(messages: Iterable[tuple[int, bytes]]) -> dict[str, Attribute]:
+    """Return the attributes among the messages of an object by name."""
+    result: dict[str, Attribute] = {}
+    for kind, raw in messages:
+        if kind == _ATTRIBUTE:
+            attribute = parse_attribute(raw)
+            if attribute.name in result:
+                raise CheckpointError(f"damaged: the attribute {attribute.name[:80]!r} stands twice")
+            result[attribute.name] = attribute
+    return result
 
 
 def decode(raw: bytes) -> str:

@@ -18,7 +18,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,9 +27,8 @@ import numpy as np
 from electra_common.config_json import parse_json_object
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.mapped_file import MappedFile
-from electra_common.weights.formats.npz_directory import (
+from electra_common.weights.formats.zip_archive import (
     MAX_NAME_BYTES,
-    STORED,
     Member,
     first_member_name,
     is_safe_name,
@@ -72,7 +71,7 @@ def is_npz(path: Path) -> bool:
         CheckpointError: the file cannot be read.
     """
     name = first_member_name(MappedFile(path))
-    return name is not None and name.endswith(_SUFFIX.encode())
+    return name is not None and name.endswith(_SUFFIX)
 
 
 def read_npz(path: Path, *, verify: bool = True) -> tuple[dict[str, StoredTensor], dict[str, str]]:
@@ -86,7 +85,7 @@ def read_npz(path: Path, *, verify: bool = True) -> tuple[dict[str, StoredTensor
         CheckpointError: the file is truncated, damaged, unsafe, or holds something else than arrays of numbers.
     """
     file = MappedFile(path)
-    members = read_members(file)
+    members = read_members(file).values()
     _check_growth(file, members)
     tensors: dict[str, StoredTensor] = {}
     for member in members:
@@ -100,7 +99,7 @@ def read_npz(path: Path, *, verify: bool = True) -> tuple[dict[str, StoredTensor
     return tensors | {name: _as_bfloat16(path, name, tensors.get(name)) for name in dtypes}, metadata
 
 
-def _check_growth(file: MappedFile, members: list[Member]) -> None:
+def _check_growth(file: MappedFile, members: Collection[Member]) -> None:
     for member in members:
         if member.size > _DEFLATE_LIMIT * member.stored:
             raise CheckpointError(
@@ -150,10 +149,10 @@ def _read_header(file: MappedFile, member: Member) -> tuple[int, str, bool, tupl
 
 
 def _start_of(file: MappedFile, member: Member) -> bytes:
-    if member.method == STORED:
-        return file.bytes(member.start, min(member.stored, MAX_HEADER_BYTES))
+    if not member.is_compressed:
+        return file.bytes(member.offset, min(member.stored, MAX_HEADER_BYTES))
     # The compressor can only make it a little longer; and zlib copies what it is given and does not use.
-    compressed = file.bytes(member.start, min(member.stored, 2 * MAX_HEADER_BYTES))
+    compressed = file.bytes(member.offset, min(member.stored, 2 * MAX_HEADER_BYTES))
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(compressed, MAX_HEADER_BYTES)
     except zlib.error as error:
@@ -163,24 +162,13 @@ def _start_of(file: MappedFile, member: Member) -> bytes:
 def _read_array(
     file: MappedFile, member: Member, header: int, shape: tuple[int, ...], dtype: str, verify: bool
 ) -> Array:
-    if member.method != STORED:
+    if member.is_compressed:
         raw = _decompress(file, member, verify)
         array: Array = np.frombuffer(raw, DTYPES[dtype], math.prod(shape), header).reshape(shape)
         return array if array.flags.aligned else array.copy()
     if verify:
-        checksum = 0
-        for offset in range(0, member.stored, _CHUNK):
-            size = min(_CHUNK, member.stored - offset)
-            checksum = zlib.crc32(file.view(member.start + offset, size), checksum)
-        _check_checksum(file, member, checksum)
-    return file.array(member.start + header, shape, dtype)
-
-
-def _check_checksum(file: MappedFile, member: Member, checksum: int) -> None:
-    if checksum != member.checksum:
-        raise CheckpointError(
-            f"{file.path}: {member.name}: damaged: its checksum is {checksum:08x}, the file says {member.checksum:08x}"
-        )
+        member.check(file)
+    return file.array(member.offset + header, shape, dtype)
 
 
 def _decompress(file: MappedFile, member: Member, verify: bool) -> Array:
@@ -190,7 +178,7 @@ def _decompress(file: MappedFile, member: Member, verify: bool) -> Array:
     position = checksum = 0
     try:
         for offset in range(0, member.stored, _CHUNK):
-            rest = file.bytes(member.start + offset, min(_CHUNK, member.stored - offset))
+            rest = file.bytes(member.offset + offset, min(_CHUNK, member.stored - offset))
             while rest and not engine.eof:
                 part = engine.decompress(rest, _CHUNK)
                 rest = engine.unconsumed_tail
@@ -208,7 +196,7 @@ def _decompress(file: MappedFile, member: Member, verify: bool) -> Array:
     if not engine.eof or engine.unused_data:
         raise CheckpointError(f"{file.path}: {member.name}: damaged: its compressed data ends elsewhere than told")
     if verify:
-        _check_checksum(file, member, checksum)
+        member.compare_checksum(file, checksum)
     return result
 
 

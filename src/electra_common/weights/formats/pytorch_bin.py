@@ -24,7 +24,7 @@ from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.mapped_file import MappedFile
 from electra_common.weights.formats.pickled_tensors import PickledStorage, PickledTensor, describe
 from electra_common.weights.formats.safe_pickle import Budget, Unpickled, load_pickle
-from electra_common.weights.formats.stored_zip import START_OF_ZIP, Member, read_members
+from electra_common.weights.formats.zip_archive import START_OF_ZIP, Member, read_members
 from electra_common.weights.tensors import DTYPES, Array, StoredTensor, data_bytes, is_possible_shape
 
 # Where training programs put the weights beside the optimizer and the like.

@@ -111,7 +111,7 @@ def _total_size(path: Path, metadata: object) -> int | None:
 
 def merge_shards(
     index: ShardIndex,
-    read: Callable[[Path], dict[str, StoredTensor]],
+    read: Callable[[Path], Mapping[str, StoredTensor]],
     *,
     rename: Callable[[str], str] | None = None,
 ) -> dict[str, StoredTensor]:

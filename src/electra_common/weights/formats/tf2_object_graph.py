@@ -9,6 +9,7 @@ Source: tensorflow/core/protobuf/trackable_object_graph.proto in TensorFlow.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ _MAX_FIELDS: Final = 16  # of one reference; TensorFlow knows at most five
 SAVE_COUNTER: Final = "save counter"
 OPTIMIZER_STATE: Final = "optimizer state"
 OPTIMIZER_SLOT: Final = "optimizer slot"
+PROGRAM_STATE: Final = "number of the program's own, such as a step"
 NOT_A_VARIABLE: Final = "not a variable of the object graph"
 
 _VARIABLE: Final = "VARIABLE_VALUE"
@@ -42,6 +44,8 @@ _VARIABLE_SUFFIX: Final = f"/.ATTRIBUTES/{_VARIABLE}"
 _OPTIMIZER_CHILDREN: Final = ({"_iterations"}, {"iter", "learning_rate"})
 # The optimizer's list of the weights it trains. They are the model's, whatever path they were saved under.
 _TRAINED_WEIGHTS: Final = "_trainable_variables"
+# Attention of the TensorFlow Model Garden, in a functional model of Keras 2.
+_NUMBERED_LAYER: Final = re.compile(r"/layer_with_weights-[0-9]+/_attention_layer/")
 _SAVE_COUNTER_NAME: Final = "save_counter"  # in the root node, if tf.train.Checkpoint.save made the file
 
 
@@ -55,6 +59,7 @@ def read_object_graph(prefix: Path, *, verify: bool = True) -> tuple[dict[str, S
 
     A tensor is called what its variable was called (``dense/kernel``, without ``:0``). Where the graph gives no name,
     or one name to several variables, it is called by its path through the objects instead (``model/layer/kernel``).
+    So are all of the TensorFlow Model Garden, where names in one network and in another are the same.
 
     Args:
         prefix: the path without ``.index``.
@@ -75,7 +80,7 @@ def read_object_graph(prefix: Path, *, verify: bool = True) -> tuple[dict[str, S
     try:
         graph = _read_graph(message, tensors)
         names = _names(tensors, graph)
-        reasons = _reasons(graph)
+        reasons = _reasons(graph, tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{index}: the object graph: {error}") from None
     named = {names[key]: tensor.renamed(names[key]) for key, tensor in tensors.items()}
@@ -186,6 +191,8 @@ def _text(value: bytes) -> str:
 
 def _names(tensors: Mapping[str, StoredTensor], graph: _Graph) -> dict[str, str]:
     """Return ``{key: name}``, every name once."""
+    if any(_NUMBERED_LAYER.search(key) for key in tensors):
+        return {key: _object_path(key) for key in tensors}
     times = Counter(variable.full_name for variable in graph.variables.values())
     result: dict[str, str] = {}
     for key in tensors:
@@ -204,7 +211,7 @@ def _object_path(key: str) -> str:
     return path.replace("..", "\x00").replace(".S", "/").replace("\x00", ".") if path != key else key
 
 
-def _reasons(graph: _Graph) -> dict[str, str]:
+def _reasons(graph: _Graph, tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
     """Return ``{key: reason}`` of all variables that are not a model's."""
     if not graph.nodes:
         return {}
@@ -213,6 +220,8 @@ def _reasons(graph: _Graph) -> dict[str, str]:
     weights = _reachable(graph, [0], barred={*graph.optimizers, *slots}) | _trained_weights(graph)
     reasons = dict.fromkeys(_reachable(graph, graph.optimizers, barred=weights), OPTIMIZER_STATE)
     reasons.update({node: f"{OPTIMIZER_SLOT} {name}" for node, name in slots.items() if node not in weights})
+    single = {node for node, keys in graph.keys.items() if all(tensors[key].shape == () for key in keys)}
+    reasons.update({node: PROGRAM_STATE for node, _ in graph.children(0) if node in single})
     reasons.update({node: SAVE_COUNTER for node, name in graph.children(0) if name == _SAVE_COUNTER_NAME})
     return {key: reason for node, reason in reasons.items() for key in graph.keys.get(node, ())}
 

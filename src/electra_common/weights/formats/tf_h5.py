@@ -12,28 +12,20 @@ Source: the layout of files written by transformers 4.57 with Keras 2.19, see th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.formats.hdf5 import SIGNATURE, Hdf5File, Message
-from electra_common.weights.formats.hdf5_data import LAYOUT, Span, open_dataset
-from electra_common.weights.formats.hdf5_messages import Attribute, parse_attribute
+from electra_common.weights.formats.hdf5 import SIGNATURE, Hdf5File
+from electra_common.weights.formats.hdf5_tree import Attributes, walk
+from electra_common.weights.formats.mapped_file import MappedFile
 from electra_common.weights.tensors import StoredTensor
 
-MAX_OBJECTS: Final = 20_000  # ELECTRA-Large has 1,300 groups and datasets
-MAX_DEPTH: Final = 32
-# Weights hardly compress; what expands more than this was made to fill memory.
-MAX_EXPANSION: Final = 8
-_SLACK_BYTES: Final = 1 << 16
 _TOP_LEVEL: Final = "top_level_model_weights"
-_ATTRIBUTE: Final = 0x0C
 _METADATA: Final = ("backend", "keras_version")
-
-Attributes = dict[str, Attribute]
 
 
 def looks_like_tf_h5(start: bytes) -> bool:
@@ -52,14 +44,14 @@ def read_tf_h5(path: Path, *, verify: bool = True) -> tuple[dict[str, StoredTens
         CheckpointError: the file is damaged, was not written by transformers, or refers to other files.
     """
     try:
-        return _read(Hdf5File(path), verify)
+        return _read(Hdf5File(MappedFile(path)), verify)
     except CheckpointError as error:
         message = str(error)
         raise CheckpointError(message if message.startswith(str(path)) else f"{path}: {message}") from None
 
 
 def _read(file: Hdf5File, verify: bool) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    attributes, datasets = _walk(file)
+    attributes, datasets = walk(file)
     layers = _names(file, attributes[""], "layer_names")
     if layers is None:
         raise CheckpointError("not a tf_model.h5: the attribute layer_names is missing")
@@ -119,51 +111,3 @@ def _check_same(first: StoredTensor, second: StoredTensor, verify: bool) -> None
         is_same = np.array_equal(before, after)
     if not is_same:
         raise CheckpointError(f"{first.name[:200]} stands in two layers with different values")
-
-
-# The tree of the file -----------------------------------------------------------------------------------------------
-
-
-def _walk(file: Hdf5File) -> tuple[dict[str, Attributes], dict[str, StoredTensor]]:
-    """Return the attributes of all groups and all datasets by path."""
-    attributes: dict[str, Attributes] = {}
-    datasets: dict[str, StoredTensor] = {}
-    spans: list[Span] = []
-    seen: set[int] = set()
-    waiting = [("", 0, file.root)]
-    while waiting:
-        path, depth, address = waiting.pop()
-        if address in seen or len(seen) >= MAX_OBJECTS or depth > MAX_DEPTH:
-            raise CheckpointError(f"damaged: {path[:200]}: a second name of one object, or far too many objects")
-        seen.add(address)
-        messages = file.messages(address)
-        if any(kind == LAYOUT for kind, _ in messages):
-            datasets[path], used = open_dataset(file, path, messages)
-            spans += used
-            continue
-        attributes[path] = _attributes(messages)
-        for name, target in file.links(messages).items():
-            waiting.append((f"{path}/{name}" if path else name, depth + 1, target))
-    _check_spans(file, datasets, spans)
-    return attributes, datasets
-
-
-def _attributes(messages: list[Message]) -> Attributes:
-    result: Attributes = {}
-    for kind, raw in messages:
-        if kind == _ATTRIBUTE:
-            attribute = parse_attribute(raw)
-            if attribute.name in result:
-                raise CheckpointError(f"damaged: the attribute {attribute.name[:80]!r} stands twice")
-            result[attribute.name] = attribute
-    return result
-
-
-def _check_spans(file: Hdf5File, datasets: Mapping[str, StoredTensor], spans: list[Span]) -> None:
-    """Refuse tensors that share bytes or expand beyond reason: a small file could otherwise ask for a huge model."""
-    for (_, end), (start, _) in pairwise(sorted(spans)):
-        if start < end:
-            raise CheckpointError(f"damaged: two tensors overlap at byte {start}")
-    total = sum(tensor.nbytes for tensor in datasets.values())
-    if total > MAX_EXPANSION * file.file.size + _SLACK_BYTES:
-        raise CheckpointError(f"{total} bytes of tensors in a file of {file.file.size}: refused as a bomb")

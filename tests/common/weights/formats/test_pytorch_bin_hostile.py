@@ -301,7 +301,7 @@ ARCHIVE_LIES = {
     "a program": ({"code/__torch__.py": b"x", "constants.pkl": b"."}, "a TorchScript archive"),
     "another folder": ({"extra/file": b"x"}, "holds 'extra/file'"),
     "a deeper folder": ({"data/deep/0": b"x"}, "holds 'data/deep/0'"),
-    "a way out": ({"../../witness": b"x"}, "which torch.save does not write"),
+    "a way out": ({"../../witness": b"x"}, "could point out of a folder"),
     "no storage": ({"data": {"1": bytes(60)}}, "storage '0' is missing"),
     "a storage that is too short": ({"data": {"0": bytes(59)}}, "has 59 bytes, 60 expected"),
     "many members": ({"data": {str(number): b"" for number in range(10_001)}}, "10003 members"),
@@ -319,8 +319,11 @@ MEMBERS = {
     "no member": ((), "not a file of torch.save"),
     "no folder": ((("data.pkl", GOOD), ("data/0", bytes(60))), "2 folders"),
     "two folders": ((("a/data.pkl", GOOD), ("b/data/0", bytes(60))), "2 folders"),
-    "a pickle twice": ((("a/data.pkl", GOOD), ("a/data/0", bytes(60)), ("a/data.pkl", GOOD)), "stands twice"),
-    "a storage twice": ((("a/data.pkl", GOOD), ("a/data/0", bytes(60)), ("a/data/0", bytes(60))), "stands twice"),
+    "a pickle twice": ((("a/data.pkl", GOOD), ("a/data/0", bytes(60)), ("a/data.pkl", GOOD)), "two members are called"),
+    "a storage twice": (
+        (("a/data.pkl", GOOD), ("a/data/0", bytes(60)), ("a/data/0", bytes(60))),
+        "two members are called",
+    ),
     "bytes behind the pickle": ((("a/data.pkl", GOOD + b"x"), ("a/data/0", bytes(60))), "data.pkl ends at byte"),
 }
 
@@ -342,21 +345,21 @@ def change(content, position, layout, value):
 
 # In the directory: (offset in the entry of data/0, layout, value, message); "local" counts from the member's header.
 HEADERS = {
-    "encrypted": (8, "<H", 1, "is encrypted or otherwise special"),
-    "strongly encrypted": (8, "<H", 0x41, "is encrypted or otherwise special"),
-    "patched": (8, "<H", 0x20, "is encrypted or otherwise special"),
-    "compressed": (10, "<H", 8, "differs from the directory"),
-    "stored size": (20, "<I", 59, "differs from the directory"),
-    "size": (24, "<I", 61, "differs from the directory"),
-    "size in zip64": (24, "<I", 2**32 - 1, "the size of .* is missing"),
+    "encrypted": (8, "<H", 1, "encrypted or otherwise special"),
+    "strongly encrypted": (8, "<H", 0x41, "encrypted or otherwise special"),
+    "patched": (8, "<H", 0x20, "encrypted or otherwise special"),
+    "compressed": (10, "<H", 8, "its header and the zip table differ"),
+    "stored size": (20, "<I", 59, "59 bytes stored as they are, 60 told"),
+    "size": (24, "<I", 61, "60 bytes stored as they are, 61 told"),
+    "size in zip64": (24, "<I", 2**32 - 1, "no Zip64 field for its size"),
     "length of the name": (28, "<H", 7, "damaged"),
-    "huge name": (28, "<H", 65535, "truncated or damaged"),
+    "huge name": (28, "<H", 65535, "no usual entry of a zip table"),
     "huge extra": (30, "<H", 65535, "damaged"),
     "huge comment": (32, "<H", 65535, "damaged"),
-    "another disk": (34, "<H", 1, "otherwise special"),
-    "offset outside": (42, "<I", 2**31, "truncated or damaged"),
-    "offset of another": (42, "<I", 0, "differs from the directory"),
-    "no entry": (0, "<I", 0, "no entry of the archive's directory"),
+    "another disk": (34, "<H", 1, "no usual entry of a zip table"),
+    "offset outside": (42, "<I", 2**31, "beyond the data"),
+    "offset of another": (42, "<I", 0, "its header and the zip table differ"),
+    "no entry": (0, "<I", 0, "no usual entry of a zip table"),
 }
 LOCAL_HEADERS = {
     "signature": (0, "<I", 0), "flags": (6, "<H", 8), "method": (8, "<H", 8), "checksum": (14, "<I", 7),
@@ -382,7 +385,7 @@ def test_a_header_that_differs_from_the_directory_is_refused(case, tmp_path):
     offset, layout, value = LOCAL_HEADERS[case]
     change(content, content.index(b"any name/data/0") - 30 + offset, layout, value)
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="differs from the directory"):
+    with pytest.raises(CheckpointError, match="its header and the zip table differ"):
         load(path)
 
 
@@ -393,7 +396,7 @@ def test_members_that_overlap_are_refused(extra, tmp_path):
     content = bytearray(path.read_bytes())
     change(content, content.index(b"any name/data/0") - 30 + 28, "<H", extra)
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="overlaps what follows"):
+    with pytest.raises(CheckpointError, match="two members overlap"):
         load(path)
 
 
