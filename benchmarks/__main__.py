@@ -1,4 +1,4 @@
-"""``python -m benchmarks [loading] [conversion] [--rounds N] [--json]``: time and memory that users feel."""
+"""``python -m benchmarks [loading] [conversion] [tokenization] [--rounds N] [--json]``: time and memory users feel."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from rich.console import Console
 from benchmarks.conversion import Converted, inspect_seconds, make_large, measure_conversions
 from benchmarks.measure import Measured, ratios, run_in_turn
 from benchmarks.subjects import first_logits, imports
+from benchmarks.tokenization import Tokenizing, measure_tokenizing
 from electra_common.cli.console import make_console, make_table
+from electra_common.cli.demo_files import ENGLISH, VOCABULARY
 
+PARTS = ("loading", "conversion", "tokenization")
 # An ELECTRA-Base with new weights: size, not content, decides how long loading takes.
 _MAKE_BASE = """
 import sys, electra_pt
@@ -30,7 +33,10 @@ electra_pt.ElectraForPreTraining(electra_pt.ElectraConfig.preset("base-discrimin
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["loading", "conversion"], help="loading, conversion, or both")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"{', '.join(PARTS)}; by default all")
+    parser.add_argument(
+        "--corpus", type=Path, help="text for tokenization, one a line; by default what the package has"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="measured runs of each program (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -49,8 +55,39 @@ def main() -> None:
             data |= {"conversion": [vars(item) for item in converted], "inspect": inspect_seconds(Path(name) / "large")}
             if not options.json:
                 _print_conversions(make_console(), converted, data["inspect"])
+        if "tokenization" in options.parts:
+            corpus = options.corpus or _repeated(ENGLISH, Path(name) / "corpus.txt")
+            tokenized = measure_tokenizing(corpus, VOCABULARY, options.rounds)
+            data["tokenization"] = [vars(item) for item in tokenized]
+            if not options.json:
+                _print_tokenization(make_console(), tokenized, corpus)
     if options.json:
         print(json.dumps(data))
+
+
+def _repeated(text: Path, target: Path) -> Path:
+    """Make a corpus of 10 MB by repeating a small text; words repeat, which is kind to tokenizers with a cache."""
+    content = text.read_text(encoding="utf-8")
+    target.write_text(content * ((11 << 20) // len(content)), encoding="utf-8")
+    return target
+
+
+def _print_tokenization(console: Console, results: list[Tokenizing], corpus: Path) -> None:
+    title = f"tokenizing {corpus.name}, ratios to transformers ({_machine()})"
+    table = make_table(title, "", "#MB/s", "#ratio", "#µs for a short text", "#ratio", "#bytes kept a token", "#ratio")
+    for item in results:
+        least, middle, most = item.throughput_ratio
+        lowest, usual, highest = item.latency_ratio
+        table.add_row(
+            item.name,
+            f"{item.megabytes_per_second:.1f}",
+            f"{middle:.2f} ({least:.2f} to {most:.2f})",
+            f"{item.microseconds:.1f}",
+            f"{usual:.2f} ({lowest:.2f} to {highest:.2f})",
+            f"{item.bytes_per_token:.0f}",
+            f"{item.memory_ratio:.2f}",
+        )
+    console.print(table)
 
 
 def _print_conversions(console: Console, converted: list[Converted], inspecting: float) -> None:

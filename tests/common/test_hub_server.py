@@ -187,3 +187,36 @@ def test_the_order_is_that_of_a_local_folder(tmp_path, present, expected):
 def test_shards_are_wanted_with_their_index():
     names = ["config.json", "pytorch_model.bin.index.json", "pytorch_model-00001-of-00002.bin", "README.md"]
     assert wanted_files(names) == ["config.json", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"]
+
+
+TOKENIZER_FROM_THE_HUB = """
+import sys
+from electra_common import ElectraTokenizer, ElectraTokenizerFast
+for kind in (ElectraTokenizer, ElectraTokenizerFast):
+    tokenizer = kind.from_pretrained(sys.argv[1], cache_dir=sys.argv[2], local_files_only=len(sys.argv) > 3)
+    print(tokenizer.tokenize("Unaffable"), tokenizer.model_max_length)
+"""
+
+
+def test_a_tokenizer_by_name_is_fetched_without_weights(repository, tmp_path):
+    from support.tokenizers import VOCABULARY
+
+    shutil.copy(VOCABULARY, repository / "vocab.txt")
+    (repository / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    positions = json.loads((repository / "config.json").read_text())["max_position_embeddings"]
+
+    def load(address, *arguments):
+        return subprocess.run(
+            [sys.executable, "-c", TOKENIZER_FROM_THE_HUB, NAME, str(tmp_path / "cache"), *arguments],
+            env={**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    with hub_server(NAME, repository) as (address, requests):
+        finished = load(address)
+        assert finished.stdout == f"['una', '##ffa', '##ble'] {positions}\n" * 2, finished.stderr
+        assert fetched(requests) == {"config.json", "vocab.txt", "tokenizer_config.json"}
+    assert load(address, "offline").stdout == finished.stdout
+    with hub_server(NAME, repository, broken=["vocab.txt"]) as (address, _):
+        shutil.rmtree(tmp_path / "cache")
+        assert "cannot be fetched from the Hub" in load(address).stderr

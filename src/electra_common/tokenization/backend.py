@@ -57,6 +57,9 @@ class Backend(Protocol):
 
     encode_special_tokens: bool
 
+    def encode(
+        self, /, sequence: Any, pair: Any = None, is_pretokenized: bool = False, add_special_tokens: bool = True
+    ) -> Any: ...
     def encode_batch(
         self, /, input: Sequence[Any], is_pretokenized: bool = False, add_special_tokens: bool = True
     ) -> list[Any]: ...

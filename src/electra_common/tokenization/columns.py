@@ -54,10 +54,8 @@ class Frame:
     padding: Padding
 
     @classmethod
-    def of(cls, rows: Sequence[Encoding], fill: Fill | None, padding: Padding) -> Frame:
+    def of(cls, rows: Sequence[Encoding], fill: Fill, padding: Padding) -> Frame:
         """Return the frame for some rows."""
-        if fill is None:
-            return cls(None, "right", padding)
         return cls(fill.width(max(map(len, rows), default=0)), fill.side, padding)
 
 

@@ -54,7 +54,7 @@ def find_tokenizer(
         revision=revision,
         cache_dir=cache_dir,
         local_files_only=local_files_only,
-        only=TOKENIZER_FILES,
+        only=("config.json", *TOKENIZER_FILES),  # the config says how long a model's inputs may be
     )
 
 

@@ -30,10 +30,12 @@ def gather(text: Any, pair: Any, *, is_split_into_words: bool) -> tuple[list[Any
     is_single = isinstance(text, str) or (is_split_into_words and not (text and isinstance(text[0], list | tuple)))
     if is_single and is_split_into_words and not text and pair is None:
         return [], False  # an empty list is an empty batch
+    row = _row_of_words if is_split_into_words else _row
     if is_single:
-        return [text if pair is None else (text, pair)], True
+        words = list if is_split_into_words else str
+        return [words(text) if pair is None else (text, pair)], True
     if pair is None:
-        return list(text), False
+        return [item if type(item) is str else row(item) for item in text], False
     if not isinstance(pair, list | tuple):
         raise ValueError(f"with a batch of {len(text)} texts, text_pair must be a list as long, found {_kind(pair)}")
     if len(text) != len(pair):
@@ -41,19 +43,31 @@ def gather(text: Any, pair: Any, *, is_split_into_words: bool) -> tuple[list[Any
     return list(zip(text, pair, strict=True)), False
 
 
+def is_pair(row: Any) -> bool:
+    """Whether a row of :func:`gather` is a pair of texts."""
+    return type(row) is tuple
+
+
+def _row(item: Any) -> Any:
+    """A pair may be given as a list."""
+    return tuple(item) if isinstance(item, list | tuple) and len(item) == 2 else item
+
+
+def _row_of_words(item: Any) -> Any:
+    """Words may be given as a tuple, which is a pair only if it holds two lists of words."""
+    if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, list | tuple) for part in item):
+        return item
+    return list(item) if isinstance(item, tuple) else item
+
+
 def explain(rows: Sequence[Any], *, is_split_into_words: bool) -> ValueError | None:
     """Return an error that says which row a backend cannot take, and why; None if each is what it should be."""
     for index, row in enumerate(rows):
-        parts = row if isinstance(row, tuple) and len(row) == 2 and not _is_words(row, is_split_into_words) else (row,)
-        for part in parts:
+        for part in row if is_pair(row) else (row,):
             problem = _problem(part, is_split_into_words)
             if problem is not None:
                 return ValueError(f"row {index}: {problem}")
     return None
-
-
-def _is_words(row: tuple[Any, ...], is_split_into_words: bool) -> bool:
-    return is_split_into_words and all(isinstance(word, str) for word in row)
 
 
 def _problem(part: Any, is_split_into_words: bool) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from electra_common.tokenization.backend import Backend, Encoding
 from electra_common.tokenization.call_options import CallOptions, Cut, check_room
-from electra_common.tokenization.inputs import explain
+from electra_common.tokenization.inputs import explain, is_pair
 from electra_common.tokenization.windows import check_windows
 
 _NOT_SET = object()
@@ -36,8 +36,11 @@ class Runner:
         with self._lock:
             try:
                 self._set(texts, options)
+                if len(texts) == 1:  # without a hand-over to other threads, which takes longer than a short text
+                    row = texts[0] if is_pair(texts[0]) and None not in texts[0] else texts
+                    return [backend.encode(*row, **_named(options))]
                 encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
-                return encode(texts, options.is_split_into_words, options.add_special_tokens)
+                return encode(texts, **_named(options))
             except (TypeError, ValueError) as error:
                 raise explain(texts, is_split_into_words=options.is_split_into_words) or error from None
             except Exception as error:
@@ -60,7 +63,7 @@ class Runner:
         self._cut = cut
 
     def _check_cut(self, texts: Sequence[Any], options: CallOptions, cut: Cut) -> None:
-        pairs = [text for text in texts if isinstance(text, tuple)]
+        pairs = [text for text in texts if is_pair(text)]
         special = self.backend.num_special_tokens_to_add(bool(pairs)) if options.add_special_tokens else 0
         check_room(cut, special)
         if pairs and cut.stride:
@@ -68,6 +71,10 @@ class Runner:
             self._cut = None
             room = cut.max_length - special
             check_windows(self.backend, pairs, cut, room, is_split_into_words=options.is_split_into_words)
+
+
+def _named(options: CallOptions) -> dict[str, bool]:
+    return {"is_pretokenized": options.is_split_into_words, "add_special_tokens": options.add_special_tokens}
 
 
 def _refusal(error: Exception, cut: Cut | None) -> str:

@@ -35,7 +35,7 @@ from electra_common.tokenization.columns import (
     as_arrays,
     as_lists,
 )
-from electra_common.tokenization.inputs import gather
+from electra_common.tokenization.inputs import gather, is_pair
 from electra_common.tokenization.row_layout import RowLayout
 from electra_common.tokenization.runner import Runner
 from electra_common.tokenization.tensors import as_tensor
@@ -93,7 +93,7 @@ class TextCalls(TokenTable):
             self.__dict__["_known_calls"] = {}
 
     def _on_change(self) -> None:
-        for name in ("_runner", "_single_layout", "_pair_layout", "_padding"):
+        for name in ("_runner", "_single_layout", "_pair_layout", "_padding", "_unfilled"):
             self.__dict__.pop(name, None)
 
     def __repr__(self) -> str:
@@ -263,18 +263,17 @@ class TextCalls(TokenTable):
             places = [(index, place) for index, row in enumerate(rows) for place in range(1 + len(row.overflowing))]
             rows = [item for row in rows for item in (row, *row.overflowing)]
         self._warn_of_length(rows, options)
-        frame = Frame.of(rows, options.fill, self._padding)
+        frame = self._unfilled if options.fill is None else Frame.of(rows, options.fill, self._padding)
         build = as_lists if options.tensors is None else as_arrays
-        has_pairs = bool(texts) and isinstance(texts[0], tuple)
-        all_types_zero = not has_pairs and self._single_layout.has_zero_types
-        columns: dict[str, Any] = dict(build(rows, options.fields, frame, all_types_zero=all_types_zero))
+        all_types_zero = self._single_layout.has_zero_types and not any(map(is_pair, texts))
+        columns: dict[str, Any] = build(rows, options.fields, frame, all_types_zero=all_types_zero)
         if places is not None:
             columns[OVERFLOW_MAPPING] = [text for text, _ in places]
         if options.tensors is not None:
             columns = {name: as_tensor(column, options.tensors, name=name) for name, column in columns.items()}
         elif is_single and places is None:
             columns = {name: column if name == LENGTH else column[0] for name, column in columns.items()}
-        self._is_shared = True
+        self.__dict__["_is_shared"] = True
         lazy = LazyRows(partial(_align, runner, options, frame), texts, places)
         return BatchEncoding._of(columns, lazy, self.is_fast)
 
@@ -294,6 +293,10 @@ class TextCalls(TokenTable):
     @cached_property
     def _padding(self) -> Padding:
         return Padding(self.pad_token_id or 0, self.pad_token_type_id, self.pad_token or "")
+
+    @cached_property
+    def _unfilled(self) -> Frame:
+        return Frame(None, "right", self._padding)
 
     @cached_property
     def _single_layout(self) -> RowLayout:

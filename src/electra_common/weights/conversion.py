@@ -16,6 +16,7 @@ from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_
 from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.fingerprint import fingerprint
+from electra_common.weights.hub import TOKENIZER_FILES
 from electra_common.weights.loading import match
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.report import LoadReport
@@ -29,9 +30,6 @@ from electra_common.weights.saving import (
 from electra_common.weights.streaming import Rounding, SequentialReader
 from electra_common.weights.tensors import StoredTensor
 
-# Files beside the weights that belong to the tokenizer and are taken along.
-TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                          "added_tokens.json")  # fmt: skip
 _MAX_TOKENIZER_BYTES: Final = 64 << 20
 _PASSES: Final = 3  # over every tensor: written, read back, read again from the source
 

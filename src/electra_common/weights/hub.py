@@ -19,16 +19,14 @@ from electra_common.weights.weights_file import FORMATS, GENERATOR_CONFIG
 _REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
 # Safest first: safetensors holds nothing but tensors; of the others none is executed, but more of each must be parsed.
 _WEIGHTS: Final = tuple(name for item in FORMATS for name in item.file_names)
-# What a tokenizer is loaded from; the config says how long a model's inputs may be.
 TOKENIZER_FILES: Final = (
-    "config.json",
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_BESIDE_WEIGHTS: Final = (*TOKENIZER_FILES, GENERATOR_CONFIG)
+_BESIDE_WEIGHTS: Final = ("config.json", GENERATOR_CONFIG, *TOKENIZER_FILES)
 
 
 def resolve_path(

@@ -61,6 +61,16 @@ def test_what_is_no_list_of_words_is_refused_by_its_row(tokenizer, words, messag
         tokenizer(words, is_split_into_words=True)
 
 
+def test_rows_may_be_texts_and_pairs_words_lists_and_tuples(tokenizer):
+    mixed = tokenizer(["a", ("b", "c"), ["d", "e"]])
+    assert mixed["token_type_ids"] == [[0, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1]]
+    assert mixed.n_sequences == 1
+    assert mixed[2].n_sequences == 2
+    words = tokenizer([("a", "b"), ["c", "d"], (["e"], ("f", "g"))], is_split_into_words=True)
+    assert [words.tokens(row)[1:-1] for row in range(3)] == [["a", "b"], ["c", "d"], ["e", "[SEP]", "f", "g"]]
+    assert tokenizer(("a", "b"), is_split_into_words=True).word_ids() == [None, 0, 1, None]
+
+
 def test_pairs_must_be_as_many_as_texts(tokenizer):
     with pytest.raises(ValueError, match="text has 2 rows, text_pair 1"):
         tokenizer(["a", "b"], ["c"])

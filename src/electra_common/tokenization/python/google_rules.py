@@ -10,9 +10,11 @@ library's, a mark that is no accent can come out in another place. Everything el
 
 from __future__ import annotations
 
+import operator
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Mapping
+from functools import cache
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 
@@ -65,8 +67,8 @@ def google_pre_tokenizer(*, tokenize_chinese_chars: bool = True) -> pre_tokenize
         pre_tokenizers.Split(Regex(_having(google, PUNCTUATION)), "isolated"),
     ]
     if tokenize_chinese_chars:
-        passed_over = _class(lambda c: bool(google.properties[ord(c)] & ~rust.properties[ord(c)] & IDEOGRAPH))
-        steps += [pre_tokenizers.Split(Regex(passed_over), "isolated")]
+        passed_over = bytes(map(operator.gt, _flags(google, IDEOGRAPH), _flags(rust, IDEOGRAPH)))
+        steps += [pre_tokenizers.Split(Regex(_class(passed_over)), "isolated")]
     return pre_tokenizers.Sequence(steps)
 
 
@@ -84,24 +86,25 @@ def _exceptions(
             yield normalizers.Replace(character, image)
 
 
+@cache
 def _around_sigma() -> tuple[str, str]:
     """Return classes of the letters by which Python tells that a sigma ends a word, and of what it looks past."""
-
-    def is_cased(character: str) -> bool:
-        return (character + _SIGMA).lower().endswith(_FINAL_SIGMA)
-
-    def is_ignored(character: str) -> bool:
-        return (f"A{character}{_SIGMA}").lower().endswith(_FINAL_SIGMA) and not is_cased(character)
-
-    return _class(is_cased), _class(is_ignored)
+    codes = range(sys.maxunicode + 1)
+    cased = bytes((chr(code) + _SIGMA).lower()[-1] == _FINAL_SIGMA for code in codes)
+    seen_past = bytes(f"A{chr(code)}{_SIGMA}".lower()[-1] == _FINAL_SIGMA for code in codes)
+    return _class(cased), _class(bytes(map(operator.gt, seen_past, cased)))
 
 
 def _having(table: CharacterTable, kind: int) -> str:
-    return _class(lambda character: bool(table.properties[ord(character)] & kind))
+    return _class(_flags(table, kind))
 
 
-def _class(condition: Callable[[str], bool]) -> str:
-    """Return the class of a regular expression for all characters with a property."""
-    codes = [c for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF and condition(chr(c))]
-    spans = [list(span) for _, span in groupby(enumerate(codes), key=lambda pair: pair[1] - pair[0])]
-    return "[" + "".join(rf"\x{{{span[0][1]:X}}}-\x{{{span[-1][1]:X}}}" for span in spans) + "]"
+def _flags(table: CharacterTable, kind: int) -> bytes:
+    """Return a byte for each code point: whether it has the property."""
+    return table.properties.translate(bytes(bool(properties & kind) for properties in range(256)))
+
+
+def _class(flags: bytes) -> str:
+    """Return the class of a regular expression for all characters whose byte is 1."""
+    spans = [match.span() for match in re.finditer(b"\x01+", flags)]
+    return "[" + "".join(rf"\x{{{start:X}}}-\x{{{end - 1:X}}}" for start, end in spans) + "]"
