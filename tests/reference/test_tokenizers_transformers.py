@@ -5,7 +5,10 @@ import warnings
 
 import pytest
 
+from support.fixtures import TESTS
+from support.tokenizer_comparison import texts_below
 from support.tokenizers import AWKWARD, ENGLISH, KINDS, VOCABULARY, as_plain, everything, shared
+from support.transformers_comparison import difference
 
 LIMIT = 24
 LONG = "The quick brown fox jumps over the lazy dog. " * 3
@@ -104,6 +107,20 @@ def test_all_texts_give_the_fields_of_transformers(theirs, kind):
     for call in ({"padding": True}, {"truncation": True, "stride": 5, "return_overflowing_tokens": True}):
         texts = ENGLISH + AWKWARD
         assert everything(ours(texts, **call)) == everything(theirs(texts, **call))
+
+
+TEXT_FILES = dict(texts_below(TESTS / "fixtures" / "texts"))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("file", TEXT_FILES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_in_all_languages_give_the_fields_of_transformers(theirs, kind, file):
+    """`python -m support.transformers_comparison FOLDER` does so over all the text below a folder."""
+    lines = TEXT_FILES[file].split("\n")
+    assert len(lines) > 30
+    for first in range(0, len(lines), 500):
+        assert difference(shared(kind), theirs, lines[first : first + 500]) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

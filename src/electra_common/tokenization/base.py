@@ -101,11 +101,12 @@ class TokenizerBase(IdCalls):
         """
         path = find_tokenizer(name_or_path, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only)
         folder = TokenizerFolder.read(path)
-        arguments = {**folder.arguments(), "name_or_path": str(name_or_path), **overrides}
+        settings = folder.arguments()
         # Ids are given out in order, so what the files list comes before special tokens that are only named.
-        later: dict[str, Any] = {name: arguments.pop(name) for name in _NAMED_LATER if name in arguments}
+        later: dict[str, Any] = {name: settings.pop(name) for name in _NAMED_LATER if name in settings}
+        later |= {name: overrides.pop(name) for name in _NAMED_LATER if name in overrides}
         try:
-            tokenizer = cls._from_folder(folder, arguments)
+            tokenizer = cls._from_folder(folder, settings, {"name_or_path": str(name_or_path), **overrides})
             folder.add_tokens_to(tokenizer)
             tokenizer.add_special_tokens(later)
         except CheckpointError:
@@ -116,7 +117,8 @@ class TokenizerBase(IdCalls):
         return tokenizer
 
     @classmethod
-    def _from_folder(cls, folder: TokenizerFolder, arguments: dict[str, Any]) -> Self:
+    def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
+        """Make a tokenizer of files, their settings, and what the caller says instead."""
         raise NotImplementedError
 
     def save_pretrained(self, folder: str | Path) -> tuple[str, ...]:

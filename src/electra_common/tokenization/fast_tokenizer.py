@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, Unpack, cast
+from typing import Any, Final, Self, Unpack, cast
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers
 
@@ -27,6 +27,13 @@ from electra_common.tokenization.wordpiece_settings import (
 _CLEAN_UP = tuple(
     (f" {text}", text) for text in (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
 )  # fmt: skip
+
+# The names of BertNormalizer's options in transformers' settings.
+_BERT_RULES: Final = {
+    "lowercase": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "handle_chinese_chars": "tokenize_chinese_chars",
+}
 
 
 class ElectraTokenizerFast(TokenizerBase):
@@ -89,12 +96,10 @@ class ElectraTokenizerFast(TokenizerBase):
             "pad_token": pad_token, "cls_token": cls_token, "mask_token": mask_token,
         }  # fmt: skip
         tokens = {name: token for name, token in given.items() if token is not None}
-        rules = {
-            "lowercase": do_lower_case,
-            "strip_accents": strip_accents,
-            "handle_chinese_chars": tokenize_chinese_chars,
-        }
+        rules = dict(zip(_BERT_RULES, (do_lower_case, strip_accents, tokenize_chinese_chars), strict=True))
         byte_level = {"add_prefix_space": add_prefix_space, "trim_offsets": trim_offsets}
+        if tokenizer_file is not None and compat != "transformers":
+            raise ValueError("compat has no meaning for a tokenizer.json, which has its own rules; give vocab_file")
         self.rules: WordPieceSettings | None = None
         if vocab_file is not None:
             _refuse(byte_level, "a WordPiece vocabulary")
@@ -113,15 +118,22 @@ class ElectraTokenizerFast(TokenizerBase):
                 rust = open_rust_tokenizer(Path(tokenizer_file))
             backend = _adapted(rust, rules, byte_level)
             tokens = {**_guess_special_tokens(backend), **tokens}
-            clean_up = bool(clean_up_tokenization_spaces) or cleans_up(backend)
+            clean_up = cleans_up(backend) if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
             self.rules = settings_of(backend)
         super().__init__(backend, tokens, never_split=never_split, clean_up_tokenization_spaces=clean_up, **options)
 
     @classmethod
-    def _from_folder(cls, folder: TokenizerFolder, arguments: dict[str, Any]) -> Self:
-        if folder.tokenizer is not None and not (folder.vocabulary is not None and "compat" in arguments):
-            return cls(tokenizer_file=folder.tokenizer, **arguments)
-        return cls(folder.vocabulary, **arguments)
+    def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
+        compat = overrides.get("compat", settings.get("compat"))
+        if folder.tokenizer is None or (folder.vocabulary is not None and compat is not None):
+            return cls(folder.vocabulary, **{**settings, **overrides})
+        tokenizer = open_rust_tokenizer(folder.tokenizer)
+        if not isinstance(tokenizer.normalizer, normalizers.BertNormalizer):
+            # Settings that were left in a config from another tokenizer; transformers reads over them as well.
+            settings = {
+                name: value for name, value in settings.items() if name not in (*_BERT_RULES.values(), "compat")
+            }
+        return cls(tokenizer_file=tokenizer, **{**settings, **overrides})
 
     def _set_template(self, cls_token: str, sep_token: str) -> None:
         if self.rules is not None:
@@ -155,10 +167,8 @@ def _adapted(tokenizer: Tokenizer, rules: Mapping[str, Any], byte_level: Mapping
     normalizer = tokenizer.normalizer
     if wanted and not isinstance(normalizer, normalizers.BertNormalizer):
         kind = type(normalizer).__name__ if normalizer else "no"
-        names = {"lowercase": "do_lower_case", "handle_chinese_chars": "tokenize_chinese_chars"}
-        _refuse(
-            {names.get(name, name): value for name, value in wanted.items()}, f"a tokenizer.json with {kind} normalizer"
-        )
+        given = {_BERT_RULES[name]: value for name, value in wanted.items()}
+        _refuse(given, f"a tokenizer.json with {kind} normalizer")
     elif wanted:
         kept = {name: getattr(normalizer, name) for name in ("clean_text", *rules)}
         tokenizer.normalizer = normalizers.BertNormalizer(**{**kept, **wanted})

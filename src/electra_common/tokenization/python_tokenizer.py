@@ -99,7 +99,8 @@ class ElectraTokenizer(TokenizerBase):
         )
 
     @classmethod
-    def _from_folder(cls, folder: TokenizerFolder, arguments: dict[str, Any]) -> Self:
+    def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
+        arguments = {**settings, **overrides}
         if folder.tokenizer is None or (folder.vocabulary is not None and "compat" in arguments):
             assert folder.vocabulary is not None
             return cls(folder.vocabulary, **arguments)

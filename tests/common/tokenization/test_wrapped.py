@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from electra_common import CheckpointError, ElectraTokenizerFast
-from support.tokenizers import AWKWARD, ENGLISH, everything
+from support.tokenizers import AWKWARD, ENGLISH, VOCABULARY, everything
 
 NAMES = {"unk_token": "<unk>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>", "mask_token": "<mask>"}
 TEXTS = [*(text[:40] for text in ENGLISH[:5]), *(text[:30] for text in AWKWARD), " Hello  world <mask>!", "naïve 東京"]
@@ -145,7 +145,33 @@ def test_a_blank_in_front_is_an_option():
     assert plain.tokenize(" the") == changed.tokenize("the") != plain.tokenize("the")
 
 
+def test_settings_of_another_tokenizer_beside_it_are_read_over(tmp_path):
+    unigram().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true, "strip_accents": false}')
+    loaded = ElectraTokenizerFast.from_pretrained(tmp_path)
+    alone = ElectraTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json")
+    assert everything(loaded(TEXTS)) == everything(alone(TEXTS))
+    with pytest.raises(CheckpointError, match="do_lower_case has no meaning"):
+        ElectraTokenizerFast.from_pretrained(tmp_path, do_lower_case=True)
+
+
+def test_cleaning_up_is_off_and_on_as_asked():
+    text = "a , b !"
+    for made in (unigram(), byte_level(add_prefix_space=False, trim_offsets=True)):
+        plain = ElectraTokenizerFast(tokenizer_file=made)
+        ids = plain(text, add_special_tokens=False)["input_ids"]
+        assert plain.decode(ids) == text
+        assert plain.decode(ids, clean_up_tokenization_spaces=True) == "a, b!"
+        assert ElectraTokenizerFast(tokenizer_file=made, clean_up_tokenization_spaces=True).decode(ids) == "a, b!"
+    wordpiece = ElectraTokenizerFast(VOCABULARY).backend_tokenizer
+    ids = ElectraTokenizerFast(VOCABULARY)(text, add_special_tokens=False)["input_ids"]
+    assert ElectraTokenizerFast(tokenizer_file=wordpiece).decode(ids) == "a, b!"
+    assert ElectraTokenizerFast(tokenizer_file=wordpiece, clean_up_tokenization_spaces=False).decode(ids) == text
+
+
 def test_options_without_a_meaning_are_refused():
+    with pytest.raises(ValueError, match=r"compat has no meaning for a tokenizer\.json"):
+        ElectraTokenizerFast(tokenizer_file=unigram(), compat="google")
     for options in ({"do_lower_case": True}, {"strip_accents": True}, {"tokenize_chinese_chars": False}):
         with pytest.raises(ValueError, match=f"{next(iter(options))} has no meaning for a tokenizer.json with NFKC"):
             ElectraTokenizerFast(tokenizer_file=unigram(), **options)
