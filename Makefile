@@ -43,6 +43,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 # The suite as a user of one framework would see it: the other one cannot be imported, in subprocesses neither.
+# What is marked `once` takes long and has nothing to do with frameworks: it runs in the first of the two.
 test-pytorch: $(STAMP)
 	PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both"
 
