@@ -11,6 +11,7 @@ from typing import Any
 
 from electra_common.tokenization.call_options import TRUNCATION, Fill
 from electra_common.tokenization.columns import ATTENTION_MASK, INPUT_IDS, Padding
+from electra_common.tokenization.python.truncation import longest_first_lengths
 
 Ids = list[int]
 
@@ -45,21 +46,6 @@ def truncate(
         return kept, None, cut_off
     kept_pair, pair_cut_off = _cut(pair, len(pair) - second, stride, side)
     return kept, kept_pair, [] if strategy == "longest_first" else cut_off or pair_cut_off
-
-
-def longest_first_lengths(first: int, second: int, total: int) -> tuple[int, int]:
-    """Return the lengths of two sequences cut to ``total``: the longer one is cut until both are as long.
-
-    Where both are cut and ``total`` is odd, the one that was longer keeps one more; the second, where they are equal.
-    """
-    shorter, longer = sorted((first, second))
-    if shorter + longer <= total:
-        return first, second
-    if 2 * shorter <= total:
-        longer = total - shorter
-    else:
-        shorter, longer = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
-    return (longer, shorter) if first > second else (shorter, longer)
 
 
 def _cut(ids: Ids, count: int, stride: int, side: str) -> tuple[Ids, Ids]:

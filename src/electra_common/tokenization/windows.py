@@ -11,7 +11,7 @@ from typing import Any
 
 from electra_common.tokenization.backend import Backend
 from electra_common.tokenization.call_options import Cut
-from electra_common.tokenization.sequences import longest_first_lengths
+from electra_common.tokenization.python.truncation import longest_first_lengths
 
 
 def check_windows(

@@ -55,7 +55,7 @@ class Truncation:
         if max_length == 0:
             lengths = 0, 0
         elif self.strategy == "longest_first":
-            lengths = _share(len(encoding), None if pair is None else len(pair), max_length)
+            lengths = longest_first_lengths(len(encoding), len(pair or ()), max_length)
         else:
             lengths = self._cut_one(encoding, pair, total - max_length)
         return self._windows(encoding, lengths[0]), None if pair is None else self._windows(pair, lengths[1])
@@ -95,12 +95,16 @@ class Truncation:
         return first
 
 
-def _share(first: int, second: int | None, max_length: int) -> tuple[int, int]:
-    """Return how many tokens each text of a pair keeps: the longer one gives until both are equally long."""
-    if second is None:
-        return max_length, 0
-    short = min(first, second)
-    long = max(short, max_length - short)
-    if short + long > max_length:
-        short, long = max_length // 2, max_length - max_length // 2
-    return (short, long) if first <= second else (long, short)
+def longest_first_lengths(first: int, second: int, total: int) -> tuple[int, int]:
+    """Return the lengths of two sequences cut to ``total``: the longer one is cut until both are as long.
+
+    Where both are cut and ``total`` is odd, the one that was longer keeps one more; the second, where they are equal.
+    """
+    shorter, longer = sorted((first, second))
+    if shorter + longer <= total:
+        return first, second
+    if 2 * shorter <= total:
+        longer = total - shorter
+    else:
+        shorter, longer = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+    return (longer, shorter) if first > second else (shorter, longer)
