@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Where data flows: what enters layer 0, then for each layer its attention and its output, then the heads.
-_LAST: Final = ("last_hidden_state", "logits", "loss")
+_LAST: Final = ("last_hidden_state", "logits", "start_logits", "end_logits", "loss")
 
 
 @dataclass(frozen=True)

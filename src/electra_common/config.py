@@ -123,6 +123,11 @@ class ElectraConfig:
         """Dropout of the classification heads: ``classifier_dropout``, or ``hidden_dropout_prob`` where it is None."""
         return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
 
+    @property
+    def label_count(self) -> int:
+        """``num_labels`` as a plain integer: once a config is made, it is never None."""
+        return len(self.id2label or {})
+
     # Making and storing --------------------------------------------------------------------------------------------
 
     def replace(self, **changes: Any) -> Self:

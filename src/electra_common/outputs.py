@@ -7,7 +7,9 @@ everything that understands dictionaries. Positions count only the fields that a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, TypeVar, overload
+
+from electra_common.config import ElectraConfig
 
 
 class ModelOutput(dict[str, Any]):
@@ -55,6 +57,9 @@ class ModelOutput(dict[str, Any]):
         return type(self), (list(self.items()),)
 
 
+Output = TypeVar("Output", bound=ModelOutput)
+
+
 class EncoderOutput(ModelOutput):
     """Output of the encoder.
 
@@ -68,8 +73,26 @@ class EncoderOutput(ModelOutput):
 class HeadOutput(ModelOutput):
     """Output of a model with a head.
 
-    Fields: ``loss``, a scalar, if labels were given; ``logits``, [batch, length] for replaced token detection and
-    [batch, length, vocabulary] for masked tokens; ``hidden_states`` and ``attentions`` as in :class:`EncoderOutput`.
+    Fields: ``loss``, a scalar, if labels were given; ``logits``, [batch, length] for replaced token detection,
+    [batch, length, vocabulary] for masked tokens, [batch, length, labels] for token classification, [batch, labels] for
+    sequence classification and [batch, choices] for multiple choice; ``hidden_states`` and ``attentions`` as in
+    :class:`EncoderOutput`.
     """
 
     field_names = ("loss", "logits", "hidden_states", "attentions")
+
+
+class QuestionAnsweringOutput(ModelOutput):
+    """Output of a model that finds answers in a text.
+
+    Fields: ``loss``, a scalar, if positions were given; ``start_logits`` and ``end_logits``, [batch, length] each;
+    ``hidden_states`` and ``attentions`` as in :class:`EncoderOutput`.
+    """
+
+    field_names = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
+
+
+def as_requested(output: Output, config: ElectraConfig, return_dict: bool | None) -> Output | tuple[Any, ...]:
+    """Return an output, or its tuple where ``return_dict`` (else the config) says so."""
+    wants_dict = config.return_dict if return_dict is None else return_dict
+    return output if wants_dict else output.to_tuple()

@@ -2,12 +2,22 @@
 
 from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, ElectraTokenizerFast
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel
+from electra_pt.task_models import (
+    ElectraForMultipleChoice,
+    ElectraForQuestionAnswering,
+    ElectraForSequenceClassification,
+    ElectraForTokenClassification,
+)
 
 __all__ = [
     "BatchEncoding",
     "ElectraConfig",
     "ElectraForMaskedLM",
+    "ElectraForMultipleChoice",
     "ElectraForPreTraining",
+    "ElectraForQuestionAnswering",
+    "ElectraForSequenceClassification",
+    "ElectraForTokenClassification",
     "ElectraModel",
     "ElectraTokenizer",
     "ElectraTokenizerFast",

@@ -1,4 +1,4 @@
-"""The two heads of pre-training: was this token replaced, and which token stood here."""
+"""The heads that are more than one linear layer: those of pre-training, sequence classification, multiple choice."""
 
 from __future__ import annotations
 
@@ -54,3 +54,51 @@ class ElectraVocabularyHead(nn.Module):
 
     def forward(self, hidden_states: Tensor, word_embeddings: Tensor) -> Tensor:
         return F.linear(hidden_states, word_embeddings if self.weight is None else self.weight, self.bias)
+
+
+class ElectraClassificationHead(nn.Module):
+    """Classes of a whole sequence, from its first token: [batch, length, hidden] -> [batch, labels].
+
+    Between the two layers stands exact GELU, whatever ``hidden_act`` says (transformers' rule).
+    """
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.activation = activation("gelu")
+        self.dropout = nn.Dropout(config.head_dropout_prob)
+        self.out_proj = Linear(config.hidden_size, config.label_count)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        first = self.dropout(hidden_states[:, 0])  # [batch, length, hidden] -> [batch, hidden]
+        logits: Tensor = self.out_proj(self.dropout(self.activation(self.dense(first))))
+        return logits
+
+
+class ElectraSequenceSummary(nn.Module):
+    """One vector for a sequence, as ``summary_*`` of the config say: [batch, length, hidden] -> [batch, hidden].
+
+    Padding counts: ``"last"`` is the last position and ``"mean"`` the mean over all of them, as in transformers, whose
+    ``"cls_index"`` is the last position too, for its models never pass an index.
+    """
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.summary_type = config.summary_type
+        # The width is hidden_size: any other one is refused by `electra_common.head_options`.
+        self.summary = Linear(config.hidden_size, config.hidden_size) if config.summary_use_proj else None
+        self.activation = activation(config.summary_activation or "linear")
+        self.first_dropout = nn.Dropout(config.summary_first_dropout or 0.0)
+        self.last_dropout = nn.Dropout(config.summary_last_dropout)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        summary = self.first_dropout(self._pick(hidden_states))
+        if self.summary is not None:
+            summary = self.summary(summary)
+        result: Tensor = self.last_dropout(self.activation(summary))
+        return result
+
+    def _pick(self, hidden_states: Tensor) -> Tensor:
+        if self.summary_type == "mean":
+            return hidden_states.mean(dim=1)  # [batch, length, hidden] -> [batch, hidden]
+        return hidden_states[:, 0 if self.summary_type == "first" else -1]

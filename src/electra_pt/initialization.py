@@ -3,7 +3,8 @@
 ==========================================  ==========================================================
 embeddings, linear layers                   normal of ``initializer_range``, cut off at two deviations
 ``embeddings_project``, the last layer of   Glorot uniform: Google's code leaves these at TensorFlow's
-the discriminator's head                    default
+the discriminator's head and of each head   default
+for fine-tuning
 biases                                      0
 LayerNorm                                   1 and 0
 the word table's padding row                0 (transformers; it never gets a gradient from the lookup)
@@ -18,7 +19,7 @@ from torch import nn
 from electra_common import ElectraConfig
 
 # Module names that Google's code builds without naming an initialiser.
-GLOROT_MODULES = ("embeddings_project", "dense_prediction")
+GLOROT_MODULES = ("embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs")
 
 
 class Linear(nn.Linear):

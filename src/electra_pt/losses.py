@@ -1,10 +1,12 @@
-"""The losses of pre-training, each a scalar mean in float32; no labelled token at all gives 0, not NaN."""
+"""The losses, each a scalar mean in float32; nothing labelled at all gives 0, not NaN."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from electra_common.head_options import check_label_shape
 
 IGNORED_LABEL = -100
 
@@ -27,23 +29,68 @@ def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask
     return weighted_mean(losses, weights)
 
 
-def masked_language_modeling_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over labelled tokens.
+def classification_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over what is labelled: masked tokens, tagged tokens, rows of a class, choices.
 
     Args:
-        logits: [..., vocabulary].
-        labels: [...], token ids; -100 where nothing is to be predicted.
-        weights: [...], how much each token counts; 1 by default.
+        logits: [..., classes].
+        labels: [...], class numbers or token ids; -100 where nothing is to be predicted.
+        weights: [...], how much each label counts; 1 by default.
     """
     labelled = labels != IGNORED_LABEL
     flat = F.cross_entropy(
-        logits.float().flatten(0, -2),  # [tokens, vocabulary]
+        logits.float().flatten(0, -2),  # [labels, classes]
         labels.flatten().long(),
         reduction="none",
         ignore_index=IGNORED_LABEL,
     )
     counts = labelled.to(flat.dtype) if weights is None else weights.to(flat.dtype) * labelled
     return weighted_mean(flat.view(labels.shape), counts)
+
+
+def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: str) -> Tensor:
+    """Mean squared error, cross-entropy, or binary cross-entropy for each class.
+
+    Args:
+        logits: [batch, classes].
+        labels: [batch, classes] floats, or [batch] class numbers for ``"single_label_classification"``, -100 for a row
+            without a label; [batch] will do for a regression to one number.
+        problem_type: as in the config.
+
+    Raises:
+        ValueError: the labels have another shape than the logits.
+    """
+    if problem_type == "single_label_classification":
+        return classification_loss(logits, labels)
+    targets = labels.float()
+    if targets.dim() == 1 and logits.shape[-1] == 1:
+        targets = targets[:, None]  # [batch] -> [batch, 1]
+    check_label_shape(targets.shape, logits.shape)
+    if problem_type == "regression":
+        losses = F.mse_loss(logits.float(), targets, reduction="none")
+    else:
+        losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+    return weighted_mean(losses, torch.ones_like(losses))
+
+
+def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
+    """Mean of the cross-entropies of a span's start and of its end.
+
+    Args:
+        start_logits: [batch, length].
+        end_logits: [batch, length].
+        start_positions: [batch] or [batch, 1]; below 0 counts as 0, and ``length`` or more as no label.
+        end_positions: likewise.
+    """
+    length = start_logits.shape[-1]
+    start_loss = classification_loss(start_logits, _within(start_positions, length))
+    return (start_loss + classification_loss(end_logits, _within(end_positions, length))) / 2
+
+
+def _within(positions: Tensor, length: int) -> Tensor:
+    """Return positions [batch] as labels: the rules are transformers'."""
+    positions = positions.reshape(-1).clamp(min=0)  # [batch, 1] -> [batch]
+    return torch.where(positions >= length, torch.full_like(positions, IGNORED_LABEL), positions)
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The models: the encoder alone, with the discriminator's head, and with the generator's."""
+"""The models of pre-training: the encoder alone, with the discriminator's head, and with the generator's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from electra_common import ElectraConfig
-from electra_common.outputs import EncoderOutput, HeadOutput
+from electra_common.outputs import EncoderOutput, HeadOutput, as_requested
 from electra_pt.embeddings import ElectraEmbeddings
 from electra_pt.encoder import ElectraEncoder
 from electra_pt.heads import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions, ElectraVocabularyHead
 from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
-from electra_pt.losses import masked_language_modeling_loss, replaced_token_detection_loss
+from electra_pt.losses import classification_loss, replaced_token_detection_loss
 from electra_pt.pretrained import ElectraPreTrainedModel
 
 
@@ -68,7 +68,7 @@ class ElectraModel(ElectraPreTrainedModel):
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
         )
         output = EncoderOutput(last_hidden_state=hidden_states, hidden_states=all_hidden_states, attentions=attentions)
-        return output if _returns_dict(config, return_dict) else output.to_tuple()
+        return as_requested(output, config, return_dict)
 
 
 class ElectraForPreTraining(ElectraPreTrainedModel):
@@ -113,7 +113,7 @@ class ElectraForPreTraining(ElectraPreTrainedModel):
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
-        return output if _returns_dict(self.config, return_dict) else output.to_tuple()
+        return as_requested(output, self.config, return_dict)
 
 
 class ElectraForMaskedLM(ElectraPreTrainedModel):
@@ -156,12 +156,8 @@ class ElectraForMaskedLM(ElectraPreTrainedModel):
         )
         narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
         logits = self.generator_lm_head(narrowed, self.electra.embeddings.word_embeddings.weight)
-        loss = None if labels is None else masked_language_modeling_loss(logits, labels)
+        loss = None if labels is None else classification_loss(logits, labels)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
-        return output if _returns_dict(self.config, return_dict) else output.to_tuple()
-
-
-def _returns_dict(config: ElectraConfig, return_dict: bool | None) -> bool:
-    return config.return_dict if return_dict is None else return_dict
+        return as_requested(output, self.config, return_dict)

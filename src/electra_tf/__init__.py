@@ -23,6 +23,12 @@ from electra_common import (  # noqa: E402 (the backend comes first)
     ElectraTokenizerFast,
 )
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
+from electra_tf.task_models import (  # noqa: E402
+    TFElectraForMultipleChoice,
+    TFElectraForQuestionAnswering,
+    TFElectraForSequenceClassification,
+    TFElectraForTokenClassification,
+)
 
 __all__ = [
     "BatchEncoding",
@@ -30,6 +36,10 @@ __all__ = [
     "ElectraTokenizer",
     "ElectraTokenizerFast",
     "TFElectraForMaskedLM",
+    "TFElectraForMultipleChoice",
     "TFElectraForPreTraining",
+    "TFElectraForQuestionAnswering",
+    "TFElectraForSequenceClassification",
+    "TFElectraForTokenClassification",
     "TFElectraModel",
 ]

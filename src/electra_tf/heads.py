@@ -1,4 +1,4 @@
-"""The two heads of pre-training: was this token replaced, and which token stood here."""
+"""The heads that are more than one linear layer: those of pre-training, sequence classification, multiple choice."""
 
 from __future__ import annotations
 
@@ -83,3 +83,70 @@ class TFElectraVocabularyHead(keras.layers.Layer):
         else:
             kernel = self.kernel
         return ops.matmul(hidden_states, kernel) + self.bias
+
+
+class TFElectraClassificationHead(keras.layers.Layer):
+    """Classes of a whole sequence, from its first token: [batch, length, hidden] -> [batch, labels].
+
+    Between the two layers stands exact GELU, whatever ``hidden_act`` says (transformers' rule).
+    """
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        policy = self.dtype_policy
+        self.hidden_size = config.hidden_size
+        self.dense = keras.layers.Dense(
+            config.hidden_size, kernel_initializer=weight_initializer(config), name="dense", dtype=policy
+        )
+        self.activation = activation("gelu")
+        self.dropout = keras.layers.Dropout(config.head_dropout_prob, dtype=policy)
+        self.out_proj = keras.layers.Dense(
+            config.label_count, kernel_initializer=glorot_initializer(), name="out_proj", dtype=policy
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        self.dense.build((None, self.hidden_size))
+        self.out_proj.build((None, self.hidden_size))
+
+    def call(self, hidden_states: Tensor, training: bool | None = None) -> Tensor:
+        first = self.dropout(hidden_states[:, 0], training=training)  # [batch, length, hidden] -> [batch, hidden]
+        activated = self.activation(self.dense(first))
+        return self.out_proj(self.dropout(activated, training=training))
+
+
+class TFElectraSequenceSummary(keras.layers.Layer):
+    """One vector for a sequence, as ``summary_*`` of the config say: [batch, length, hidden] -> [batch, hidden].
+
+    Padding counts: ``"last"`` is the last position and ``"mean"`` the mean over all of them, as in transformers, whose
+    ``"cls_index"`` is the last position too, for its models never pass an index.
+    """
+
+    def __init__(self, config: ElectraConfig, **options: Any) -> None:
+        super().__init__(**options)
+        policy = self.dtype_policy
+        self.summary_type = config.summary_type
+        self.hidden_size = config.hidden_size
+        # The width is hidden_size: any other one is refused by `electra_common.head_options`.
+        self.summary = None
+        if config.summary_use_proj:
+            self.summary = keras.layers.Dense(
+                config.hidden_size, kernel_initializer=weight_initializer(config), name="summary", dtype=policy
+            )
+        self.activation = activation(config.summary_activation or "linear")
+        self.first_dropout = keras.layers.Dropout(config.summary_first_dropout or 0.0, dtype=policy)
+        self.last_dropout = keras.layers.Dropout(config.summary_last_dropout, dtype=policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        if self.summary is not None:
+            self.summary.build((None, self.hidden_size))
+
+    def call(self, hidden_states: Tensor, training: bool | None = None) -> Tensor:
+        summary = self.first_dropout(self._pick(hidden_states), training=training)
+        if self.summary is not None:
+            summary = self.summary(summary)
+        return self.last_dropout(self.activation(summary), training=training)
+
+    def _pick(self, hidden_states: Tensor) -> Tensor:
+        if self.summary_type == "mean":
+            return ops.mean(hidden_states, axis=1)  # [batch, length, hidden] -> [batch, hidden]
+        return hidden_states[:, 0 if self.summary_type == "first" else -1]

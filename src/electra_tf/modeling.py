@@ -1,4 +1,4 @@
-"""The models: the encoder alone, with the discriminator's head, and with the generator's."""
+"""The models of pre-training: the encoder alone, with the discriminator's head, and with the generator's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from electra_common import ElectraConfig
-from electra_common.outputs import EncoderOutput, HeadOutput
+from electra_common.outputs import EncoderOutput, HeadOutput, as_requested
 from electra_tf.embeddings import TFElectraEmbeddings
 from electra_tf.encoder import TFElectraEncoder
 from electra_tf.heads import TFElectraDiscriminatorPredictions, TFElectraGeneratorPredictions, TFElectraVocabularyHead
 from electra_tf.initialization import glorot_initializer
 from electra_tf.layout import PaddedLayout
-from electra_tf.losses import masked_language_modeling_loss, replaced_token_detection_loss
+from electra_tf.losses import classification_loss, replaced_token_detection_loss
 from electra_tf.outputs import register_outputs
 from electra_tf.pretrained import TFElectraPreTrainedModel
 
@@ -87,7 +87,7 @@ class TFElectraModel(TFElectraPreTrainedModel):
             training=training,
         )
         output = EncoderOutput(last_hidden_state=hidden_states, hidden_states=all_hidden_states, attentions=attentions)
-        return output if _returns_dict(config, return_dict) else output.to_tuple()
+        return as_requested(output, config, return_dict)
 
 
 class TFElectraForPreTraining(TFElectraPreTrainedModel):
@@ -140,7 +140,7 @@ class TFElectraForPreTraining(TFElectraPreTrainedModel):
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
-        return output if _returns_dict(self.config, return_dict) else output.to_tuple()
+        return as_requested(output, self.config, return_dict)
 
 
 class TFElectraForMaskedLM(TFElectraPreTrainedModel):
@@ -192,12 +192,8 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
         )
         narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
         logits = self.generator_lm_head(narrowed, self.electra.embeddings.word_embeddings.embeddings)
-        loss = None if labels is None else masked_language_modeling_loss(logits, labels)
+        loss = None if labels is None else classification_loss(logits, labels)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
-        return output if _returns_dict(self.config, return_dict) else output.to_tuple()
-
-
-def _returns_dict(config: ElectraConfig, return_dict: bool | None) -> bool:
-    return config.return_dict if return_dict is None else return_dict
+        return as_requested(output, self.config, return_dict)

@@ -32,6 +32,8 @@ class TFElectraPreTrainedModel(keras.Model):
 
     # Where this class's own variable paths start with the encoder's name.
     is_body = False
+    # How many axes its inputs have: [batch, length].
+    input_rank = 2
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Make every model class known to Keras, so that ``keras.saving.load_model`` finds it by name."""
@@ -44,7 +46,7 @@ class TFElectraPreTrainedModel(keras.Model):
 
     def initialize(self) -> None:
         """Create all variables (see :mod:`electra_tf.initialization`); constructors call this."""
-        self.build((None, None))  # [batch, length], both open; Keras keeps it for the signature of a SavedModel
+        self.build((None,) * self.input_rank)  # all open; Keras keeps it for the signature of a SavedModel
         self.built = True
 
     def get_config(self) -> dict[str, Any]:

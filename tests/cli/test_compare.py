@@ -35,6 +35,19 @@ def test_compare_runs_both_networks_and_agrees(electra):
 
 
 @pytest.mark.both
+@pytest.mark.parametrize(
+    ("head", "outputs"),
+    [("ForSequenceClassification", ["logits"]), ("ForTokenClassification", ["logits"]),
+     ("ForQuestionAnswering", ["start_logits", "end_logits"]), ("ForMultipleChoice", ["last_hidden_state"])],
+)  # fmt: skip
+def test_compare_runs_the_heads_for_fine_tuning(electra, head, outputs):
+    code, out, _ = electra("compare", TRANSFORMERS / "small-like" / head, "--json")
+    (comparison,) = json.loads(out)["comparisons"]
+    assert code == 0
+    assert [difference["name"] for difference in comparison["differences"]][7:] == outputs
+
+
+@pytest.mark.both
 def test_compare_exits_1_and_names_the_tensor_when_the_tolerance_is_not_met(electra, tmp_path):
     ids = tmp_path / "ids.txt"
     ids.write_text("5 9 98 2\n1 2 3 4 5 6 7\n")

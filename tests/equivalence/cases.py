@@ -19,7 +19,16 @@ SIZES = {
     "max_position_embeddings": 19,
     "type_vocab_size": 5,
 }
-ROWS, LENGTH = 7, 13
+ROWS, NUM_CHOICES, LENGTH = 7, 4, 13
+
+
+# Plain gradient descent with momentum: Adam divides noise by noise where a gradient is zero but for rounding, as those
+# of the keys' biases are, and would show that instead of a difference between the frameworks.
+TRAINING = {
+    "steps": 5,
+    "learning_rate": 0.05,
+    "no_dropout": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "summary_last_dropout": 0.0},
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,12 @@ class Case:
     fields: dict = field(default_factory=dict)
     padded: bool = True
     dtype: str = "float32"
+    without_gradient: tuple = ()  # weights that shift all inputs of the loss's softmax alike
+
+    @property
+    def is_trained(self):
+        """Whether five steps of training are run in both frameworks."""
+        return self.dtype == "float32" and self.architecture != "ElectraModel"
 
     @property
     def config(self):
@@ -39,6 +54,8 @@ class Case:
 
 
 RTD, MLM = "ElectraForPreTraining", "ElectraForMaskedLM"
+TOKENS, SEQUENCES = "ElectraForTokenClassification", "ElectraForSequenceClassification"
+ANSWERS, CHOICES = "ElectraForQuestionAnswering", "ElectraForMultipleChoice"
 CASES = [
     Case("rtd, 1 layer, projected", RTD, {"num_hidden_layers": 1}),
     Case("rtd, 2 layers, unpadded", RTD, {"num_hidden_layers": 2}, padded=False),
@@ -53,6 +70,21 @@ CASES = [
     Case("mlm, untied", MLM, {"num_hidden_layers": 2, "tie_word_embeddings": False}),
     Case("mlm, Google's generator head", MLM, {"num_hidden_layers": 1, "hidden_act": "relu",
                                                "generator_hidden_act": "relu"}),
+    Case("token classes", TOKENS, {"num_hidden_layers": 2, "num_labels": 6}),
+    Case("sequence classes", SEQUENCES, {"num_hidden_layers": 2, "num_labels": 6, "embedding_size": 24}),
+    Case("several classes a sequence", SEQUENCES, {"num_hidden_layers": 1, "num_labels": 6,
+                                                   "problem_type": "multi_label_classification"}),
+    Case("regression", SEQUENCES, {"num_hidden_layers": 1, "num_labels": 1}),
+    Case("regression to several numbers", SEQUENCES, {"num_hidden_layers": 1, "num_labels": 6,
+                                                      "problem_type": "regression"}, padded=False),
+    Case("answers", ANSWERS, {"num_hidden_layers": 2},
+         without_gradient=("qa_outputs.bias", "layer.1.output.LayerNorm.bias")),
+    Case("choices", CHOICES, {"num_hidden_layers": 2, "num_labels": 6}, without_gradient=("classifier.bias",)),
+    Case("choices, mean", CHOICES, {"num_hidden_layers": 1, "summary_type": "mean", "summary_activation": "tanh"},
+         without_gradient=("classifier.bias",)),
+    Case("choices, last, no projection", CHOICES, {"num_hidden_layers": 1, "summary_type": "last",
+                                                   "summary_use_proj": False, "summary_activation": None},
+         without_gradient=("classifier.bias", "layer.0.output.LayerNorm.bias")),
     Case("encoder alone", "ElectraModel", {"num_hidden_layers": 2}),
     Case("rtd, bfloat16", RTD, {"num_hidden_layers": 2}, dtype="bfloat16"),
     Case("rtd, bfloat16, widths equal", RTD, {"num_hidden_layers": 4, "embedding_size": 24}, dtype="bfloat16"),
@@ -65,7 +97,7 @@ def write_case(folder, case, seed):
     random = np.random.Generator(np.random.Philox(seed))
     save_folder(folder / "checkpoint", case.config, _weights(case, random))
     np.savez(folder / "batch.npz", **_batch(case, random))
-    described = {"architecture": case.architecture, "dtype": case.dtype}
+    described = {"architecture": case.architecture, "dtype": case.dtype, "is_trained": case.is_trained, **TRAINING}
     (folder / "case.json").write_text(json.dumps(described))
 
 
@@ -81,19 +113,44 @@ def _weights(case, random):
 
 def _batch(case, random):
     """Draw ids over the whole vocabulary, the padding id among the real tokens too."""
-    lengths = random.integers(1, LENGTH + 1, ROWS)
+    shape = (ROWS, NUM_CHOICES, LENGTH) if case.architecture == CHOICES else (ROWS, LENGTH)
+    lengths = random.integers(1, LENGTH + 1, shape[:-1])
     lengths[0] = LENGTH
-    mask = np.arange(LENGTH)[None, :] < lengths[:, None]
+    mask = np.arange(LENGTH) < lengths[..., None]
     batch = {
-        "input_ids": random.integers(0, SIZES["vocab_size"], (ROWS, LENGTH)),
-        "token_type_ids": random.integers(0, SIZES["type_vocab_size"], (ROWS, LENGTH)),
+        "input_ids": random.integers(0, SIZES["vocab_size"], shape),
+        "token_type_ids": random.integers(0, SIZES["type_vocab_size"], shape),
     }
     if case.padded:
         batch["attention_mask"] = mask.astype(np.int64)
         batch["input_ids"][~mask] = 0
+    return {**batch, **_labels(case, random)}
+
+
+def _labels(case, random):
+    """Draw labels, some of them to be ignored."""
     if case.architecture == RTD:
-        batch["labels"] = random.integers(0, 2, (ROWS, LENGTH))
-    elif case.architecture == MLM:
-        chosen = random.random((ROWS, LENGTH)) < 0.3
-        batch["labels"] = np.where(chosen, random.integers(0, SIZES["vocab_size"], (ROWS, LENGTH)), -100)
-    return batch
+        return {"labels": random.integers(0, 2, (ROWS, LENGTH))}
+    if case.architecture == MLM:
+        return {"labels": _some(random, random.integers(0, SIZES["vocab_size"], (ROWS, LENGTH)))}
+    if case.architecture == TOKENS:
+        return {"labels": _some(random, random.integers(0, 6, (ROWS, LENGTH)))}
+    if case.architecture == ANSWERS:  # also below 0 and beyond the end
+        return {f"{end}_positions": random.integers(-2, LENGTH + 3, ROWS) for end in ("start", "end")}
+    if case.architecture == CHOICES:
+        return {"labels": random.integers(0, NUM_CHOICES, ROWS)}
+    if case.architecture == SEQUENCES:
+        return {"labels": _sequence_labels(case.config, random)}
+    return {}
+
+
+def _some(random, labels):
+    return np.where(random.random(labels.shape) < 0.3, labels, -100)
+
+
+def _sequence_labels(config, random):
+    if config.problem_type == "multi_label_classification":
+        return random.integers(0, 2, (ROWS, config.num_labels)).astype(np.float32)
+    if config.problem_type == "regression" or config.num_labels == 1:
+        return random.normal(size=(ROWS, config.num_labels)).astype(np.float32)
+    return random.integers(0, config.num_labels, ROWS)

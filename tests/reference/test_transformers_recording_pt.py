@@ -3,7 +3,7 @@
 import pytest
 
 from support.assertions import assert_all_close
-from support.fixtures import CONFIGURATIONS, PRETRAINING_HEADS, TRANSFORMERS, recorded
+from support.fixtures import ALL_HEADS, CONFIGURATIONS, TRANSFORMERS, recorded
 from support.tolerances import FORWARD, GRADIENT
 
 torch = pytest.importorskip("torch")
@@ -12,7 +12,7 @@ import electra_pt  # noqa: E402
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-@pytest.mark.parametrize("head", PRETRAINING_HEADS)
+@pytest.mark.parametrize("head", ALL_HEADS)
 def test_everything_is_as_recorded(configuration, head):
     folder = TRANSFORMERS / configuration / head
     expected = recorded(folder)

@@ -23,7 +23,14 @@ from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_
 from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
 
-_RUNNABLE: Final = ("ElectraForPreTraining", "ElectraForMaskedLM")
+# Of multiple choice the encoder alone: its inputs have an axis of choices, which lines of text do not have.
+_RUNNABLE: Final = (
+    "ElectraForPreTraining",
+    "ElectraForMaskedLM",
+    "ElectraForTokenClassification",
+    "ElectraForSequenceClassification",
+    "ElectraForQuestionAnswering",
+)
 _DEFAULT_ROWS: Final = 8
 _MAX_ROWS: Final = 64  # more rows prove nothing more and fill the disk with attention maps
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
+from electra_common.head_options import check_head
 from electra_common.weights.checkpoint import Checkpoint, open_checkpoint
 from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
@@ -74,6 +75,10 @@ def plan_loading(
     chosen = _choose_component(checkpoint, architecture, component)
     config = _choose_config(checkpoint, chosen, config, config_overrides or {})
     config = config.replace(architectures=(architecture,))
+    try:
+        check_head(config, architecture)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from None
     report, tensors = match(checkpoint, chosen, config, architecture)
     if not report.is_complete:
         raise CheckpointError(report.problems())

@@ -45,7 +45,8 @@ def _sizes(config: ElectraConfig, architecture: str) -> dict[str, int]:
     sizes = {size: int(getattr(config, field)) for size, field in _FIELD_OF_SIZE.items()}
     if architecture == "ElectraForMultipleChoice":
         sizes["labels"] = 1  # its classifier gives one score a choice
-    summary = sizes["labels"] if config.summary_proj_to_labels else sizes["hidden"]
+    # As in transformers; `electra_common.head_options` refuses a width that the classifier behind it does not take.
+    summary = config.label_count if config.summary_proj_to_labels and config.label_count else sizes["hidden"]
     return {**sizes, "one": 1, "summary": summary}
 
 

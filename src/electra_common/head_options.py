@@ -1,0 +1,110 @@
+"""Which configs the heads for fine-tuning can be built from, and which problem a sequence classifier solves.
+
+The same answers for both frameworks, given before either builds anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from electra_common.config import ElectraConfig
+
+_CLASSIFIERS: Final = ("ElectraForSequenceClassification", "ElectraForTokenClassification")
+SPAN_ENDS: Final = 2  # a question answering head gives each token one logit as a start and one as an end
+
+CHOICE_RANK: Final = 3  # [batch, choices, length]
+
+
+def check_head(config: ElectraConfig, architecture: str) -> None:
+    """Check that the head of a model class can be built from a config.
+
+    Args:
+        config: the config.
+        architecture: the class, without the prefix of a framework.
+
+    Raises:
+        ValueError: it cannot; the message says what to change.
+    """
+    if architecture in _CLASSIFIERS and config.label_count < 1:
+        raise ValueError(f"{architecture} needs at least one label, found none: pass num_labels")
+    if architecture == "ElectraForQuestionAnswering" and config.label_count != SPAN_ENDS:
+        raise ValueError(
+            f"{architecture} needs num_labels {SPAN_ENDS}, a start and an end, found {config.label_count}: "
+            f"pass num_labels={SPAN_ENDS}"
+        )
+    if architecture == "ElectraForMultipleChoice":
+        _check_summary(config)
+
+
+def _check_summary(config: ElectraConfig) -> None:
+    """The classifier takes hidden width; in transformers another width of the summary fails at the first call."""
+    is_projected = config.summary_use_proj and config.summary_proj_to_labels and config.label_count > 0
+    if is_projected and config.label_count != config.hidden_size:
+        raise ValueError(
+            f"summary_proj_to_labels makes the summary {config.label_count} wide (num_labels), but the classifier of "
+            f"ElectraForMultipleChoice takes hidden_size {config.hidden_size}: leave summary_proj_to_labels out"
+        )
+
+
+def choose_problem_type(config: ElectraConfig, *, labels_are_floating: bool, labels_rank: int) -> str:
+    """Return what a sequence classifier is trained for: the config's ``problem_type``, else read off the labels.
+
+    One label is a regression; whole numbers name one class a row; floats say for each class whether it applies. As in
+    transformers, which writes the answer into the config for good; here it holds for one call.
+
+    Args:
+        config: gives ``problem_type`` and the number of labels.
+        labels_are_floating: whether the labels are floats.
+        labels_rank: how many axes they have.
+
+    Raises:
+        ValueError: whole numbers for each class could mean two things.
+    """
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.label_count == 1:
+        return "regression"
+    if labels_are_floating:
+        return "multi_label_classification"
+    if labels_rank > 1:
+        raise ValueError(
+            "labels have one whole number for each class: expected [batch] class numbers, or floats for "
+            'multi-label classification (or set problem_type="multi_label_classification" in the config)'
+        )
+    return "single_label_classification"
+
+
+def check_label_shape(found: Sequence[int | None], expected: Sequence[int | None]) -> None:
+    """Check the shape of labels; None stands for a size that is not known yet, in a graph of TensorFlow.
+
+    Raises:
+        ValueError: the labels have another shape than the logits ask for.
+    """
+    pairs = zip(found, expected, strict=False)
+    if len(found) != len(expected) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        raise ValueError(f"labels must be {list(expected)}, as the logits are; found {list(found)}")
+
+
+def check_span_labels(start_positions: object, end_positions: object) -> None:
+    """Check that a span is labelled with both of its ends, or not at all; raises ValueError."""
+    if (start_positions is None) != (end_positions is None):
+        raise ValueError("give both start_positions and end_positions, or neither")
+
+
+def count_choices(ids_shape: Sequence[Any] | None, embeds_shape: Sequence[Any] | None) -> Any:
+    """Return the number of choices of a batch for multiple choice; a tensor where a graph does not know it yet.
+
+    Args:
+        ids_shape: shape of ``input_ids`` [batch, choices, length], or None.
+        embeds_shape: shape of ``inputs_embeds`` [batch, choices, length, embedding], or None.
+
+    Raises:
+        ValueError: not exactly one of the two is given, or it has no axis of choices.
+    """
+    if (ids_shape is None) == (embeds_shape is None):
+        raise ValueError("give either input_ids or inputs_embeds, and not both")
+    shape = ids_shape if embeds_shape is None else embeds_shape[:-1]
+    if shape is None or len(shape) != CHOICE_RANK:
+        raise ValueError(f"multiple choice takes inputs of [batch, choices, length], found {list(shape or ())}")
+    return shape[1]
