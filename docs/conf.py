@@ -10,7 +10,7 @@ from electra_common import __version__
 
 # The API pages need the signatures and docstrings of both families, and no arithmetic. So the frameworks are replaced
 # by stand-ins while our packages are imported: the build needs neither, is fast, and never has both in one process.
-STAND_INS = ("torch", "keras", "optree")
+STAND_INS = ("torch", "tensorflow", "keras", "optree")
 with mock(STAND_INS):
     import keras
 

@@ -26,6 +26,7 @@ ACTIVATIONS: Final = frozenset(
 SUMMARY_TYPES: Final = ("first", "last", "mean", "cls_index")
 # Label names are made up for a bare `num_labels`; without a limit, a config.json of one line could fill the memory.
 MAX_LABELS: Final = 1 << 20
+ATTENTION_IMPLEMENTATIONS: Final = ("sdpa", "eager")
 PROBLEM_TYPES: Final = ("regression", "single_label_classification", "multi_label_classification")
 
 # Fields that exist in other people's configs and would change the numbers, with the only value that does not.
@@ -97,6 +98,9 @@ class ElectraConfig:
     architectures: tuple[str, ...] | None = None
     dtype: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    # How PyTorch computes attention: "sdpa", fused, the default; or "eager", step by step. A choice of the running
+    # program and not of the checkpoint, so config.json does not hold it. Keras has the latter only.
+    attn_implementation: str | None = None
     # The keys of the config.json this came from, so that it is written back with the same ones. None: a new config.
     file_keys: frozenset[str] | None = field(default=None, repr=False, compare=False)
 
@@ -248,6 +252,9 @@ def _check_choices(config: ElectraConfig) -> None:
         raise ValueError(f"summary_type must be one of {', '.join(SUMMARY_TYPES)}, found {config.summary_type!r}")
     if config.problem_type is not None and config.problem_type not in PROBLEM_TYPES:
         raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}, found {config.problem_type!r}")
+    if config.attn_implementation not in (None, *ATTENTION_IMPLEMENTATIONS):
+        known = ", ".join(ATTENTION_IMPLEMENTATIONS)
+        raise ValueError(f"attn_implementation must be None or one of {known}, found {config.attn_implementation!r}")
     for name, supported in ONLY_SUPPORTED_VALUE.items():
         if (value := getattr(config, name)) != supported:
             raise ValueError(

@@ -31,7 +31,7 @@ _ALWAYS_WRITTEN: Final = frozenset(
         "use_cache", "vocab_size",
     }
 )  # fmt: skip
-_NOT_IN_JSON: Final = frozenset({"extra", "file_keys", "num_labels"})
+_NOT_IN_JSON: Final = frozenset({"attn_implementation", "extra", "file_keys", "num_labels"})
 # Keys that would change the model and have no field: an empty value says "not used", which is fine.
 _REFUSED_UNLESS_EMPTY: Final = ("pruned_heads", "quantization_config")
 

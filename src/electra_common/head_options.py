@@ -5,7 +5,7 @@ The same answers for both frameworks, given before either builds anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
@@ -108,3 +108,14 @@ def count_choices(ids_shape: Sequence[Any] | None, embeds_shape: Sequence[Any] |
     if shape is None or len(shape) != CHOICE_RANK:
         raise ValueError(f"multiple choice takes inputs of [batch, choices, length], found {list(shape or ())}")
     return shape[1]
+
+
+# What labels belong to, by the output that they are compared with.
+_LABELS_OF: Final = {"logits": "labels", "start_logits": "start_positions", "end_logits": "end_positions"}
+
+
+def named_labels(targets: Any) -> dict[str, Any]:
+    """Return targets by the names of a model's arguments; they may have the names of outputs, or none."""
+    if not isinstance(targets, Mapping):
+        return {"labels": targets}
+    return {_LABELS_OF.get(str(name), str(name)): value for name, value in targets.items()}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from electra_common import ElectraConfig
+from electra_common.adjustments import check_embedding_width, describe_ids
 from electra_pt.initialization import Embedding
 
 
@@ -41,11 +42,10 @@ class ElectraEmbeddings(nn.Module):
             inputs_embeds: [batch, length, embedding], in place of the word embeddings.
 
         Raises:
-            ValueError: both or none of the inputs given, or the sequence is longer than there are positions.
+            ValueError: both or none of the inputs given, the sequence is longer than there are positions, or ids are
+                outside a table (seen on the CPU outside of compiled graphs; elsewhere torch reports it its own way).
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give either input_ids or inputs_embeds, and not both")
-        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        words = self._words(input_ids, inputs_embeds)
         length = words.shape[1]
         if length > self.max_position_embeddings:
             raise ValueError(
@@ -55,6 +55,24 @@ class ElectraEmbeddings(nn.Module):
             position_ids = torch.arange(length, device=words.device)[None, :]  # [1, length]
         if token_type_ids is None:
             token_type_ids = torch.zeros(words.shape[:2], dtype=torch.long, device=words.device)
-        summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
+        types = _look_up(self.token_type_embeddings, token_type_ids, "token_type_ids")
+        summed = words + types + _look_up(self.position_embeddings, position_ids, "position_ids")
         normalised: Tensor = self.dropout(self.LayerNorm(summed))
         return normalised
+
+    def _words(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        if input_ids is not None and inputs_embeds is None:
+            return _look_up(self.word_embeddings, input_ids, "input_ids")
+        if input_ids is not None or inputs_embeds is None:
+            raise ValueError("give either input_ids or inputs_embeds, and not both")
+        check_embedding_width(inputs_embeds.shape, self.word_embeddings.embedding_dim)
+        return inputs_embeds
+
+
+def _look_up(table: nn.Embedding, ids: Tensor, name: str) -> Tensor:
+    """Look ids up; on the CPU torch notices those outside, and the message is made clear at no cost."""
+    try:
+        found: Tensor = table(ids)
+    except IndexError:
+        raise ValueError(describe_ids(name, table.num_embeddings)) from None
+    return found

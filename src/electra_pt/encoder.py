@@ -6,7 +6,9 @@ layout's business (:mod:`electra_pt.layout`).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from electra_common import ElectraConfig
 from electra_pt.activations import activation
@@ -22,6 +24,7 @@ class ElectraSelfAttention(nn.Module):
         self.num_attention_heads = config.num_attention_heads
         self.head_size = config.head_size
         self.dropout_probability = config.attention_probs_dropout_prob
+        self.is_explicit = config.attn_implementation == "eager"
         self.query = Linear(config.hidden_size, config.hidden_size)
         self.key = Linear(config.hidden_size, config.hidden_size)
         self.value = Linear(config.hidden_size, config.hidden_size)
@@ -35,9 +38,9 @@ class ElectraSelfAttention(nn.Module):
             self.key(hidden_states).view(heads),
             self.value(hidden_states).view(heads),
             dropout=self.dropout_probability if self.training else 0.0,
-            return_weights=output_attentions,
+            return_weights=output_attentions or self.is_explicit,
         )
-        return gathered.reshape(hidden_states.shape), weights  # [..., hidden]
+        return gathered.reshape(hidden_states.shape), weights if output_attentions else None  # [..., hidden]
 
 
 class ElectraResidualOutput(nn.Module):
@@ -103,6 +106,7 @@ class ElectraEncoder(nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.layer = nn.ModuleList(ElectraLayer(config) for _ in range(config.num_hidden_layers))
+        self.recomputes = False  # in training, compute each layer again for the gradients instead of keeping it
 
     def forward(
         self,
@@ -113,7 +117,12 @@ class ElectraEncoder(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
         all_hidden_states, attentions = [hidden_states], []
         for layer in self.layer:
-            hidden_states, weights = layer(hidden_states, layout=layout, output_attentions=output_attentions)
+            if self.recomputes and self.training and torch.is_grad_enabled():
+                hidden_states, weights = checkpoint(
+                    layer, hidden_states, layout=layout, output_attentions=output_attentions, use_reentrant=False
+                )
+            else:
+                hidden_states, weights = layer(hidden_states, layout=layout, output_attentions=output_attentions)
             all_hidden_states.append(hidden_states)
             attentions.append(weights)
         return (

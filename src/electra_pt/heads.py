@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from electra_common import ElectraConfig
 from electra_pt.activations import activation
-from electra_pt.initialization import Linear
+from electra_pt.initialization import Linear, draw_rows
 
 
 class ElectraDiscriminatorPredictions(nn.Module):
@@ -51,6 +51,19 @@ class ElectraVocabularyHead(nn.Module):
         shape = (config.vocab_size, config.embedding_size)
         self.weight = None if config.tie_word_embeddings else nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def resize(self, config: ElectraConfig) -> None:
+        """Give the vocabulary another size: new biases are 0, new rows of an own projection are drawn."""
+        rows = config.vocab_size
+        bias = F.pad(self.bias.detach()[:rows], (0, max(0, rows - len(self.bias))))
+        self.bias = nn.Parameter(bias, self.bias.requires_grad)
+        if self.weight is not None:
+            weight = draw_rows(self.weight, rows, config.initializer_range)
+            self.weight = nn.Parameter(weight, self.weight.requires_grad)
+
+    def tie(self) -> None:
+        """Give up a projection of its own."""
+        self.weight = None
 
     def forward(self, hidden_states: Tensor, word_embeddings: Tensor) -> Tensor:
         return F.linear(hidden_states, word_embeddings if self.weight is None else self.weight, self.bias)

@@ -14,7 +14,7 @@ the word table's padding row                0 (transformers; it never gets a gra
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from electra_common import ElectraConfig
 
@@ -38,6 +38,15 @@ class Embedding(nn.Embedding):
         """Draw the weights as torch does, unless there is no memory behind them."""
         if not self.weight.is_meta:
             super().reset_parameters()
+
+
+def draw_rows(table: Tensor, rows: int, deviation: float) -> Tensor:
+    """Return a table [rows, width] that starts with the rows of another one and goes on with newly drawn ones."""
+    kept = table.detach()[:rows]
+    drawn = torch.empty(rows - len(kept), *table.shape[1:], dtype=table.dtype, device=table.device)
+    if drawn.numel():
+        nn.init.trunc_normal_(drawn, std=deviation, a=-2 * deviation, b=2 * deviation)
+    return torch.cat([kept, drawn])
 
 
 def initialize_weights(model: nn.Module, config: ElectraConfig) -> None:

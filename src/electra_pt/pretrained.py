@@ -18,12 +18,13 @@ from electra_common.weights.loading import LoadPlan, plan_loading
 from electra_common.weights.names import TIED_VOCABULARY_WEIGHT
 from electra_common.weights.saving import save_folder
 from electra_common.weights.tensors import StoredTensor
+from electra_pt.adjusting import AdjustableModel
 from electra_pt.initialization import initialize_module, initialize_weights
 
 _BODY_PREFIX = "electra."
 
 
-class ElectraPreTrainedModel(nn.Module):
+class ElectraPreTrainedModel(AdjustableModel):
     """What all ELECTRA models share: a config, and weights that come from and go to checkpoints."""
 
     # Where this class's own parameter names lack the canonical prefix.

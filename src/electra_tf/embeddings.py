@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from electra_common import ElectraConfig
+from electra_common.adjustments import check_embedding_width, describe_ids
 from electra_tf.initialization import table_initializer, weight_initializer
 
 Tensor = Any
@@ -61,11 +63,10 @@ class TFElectraEmbeddings(keras.layers.Layer):
             training: whether dropout is active.
 
         Raises:
-            ValueError: both or none of the inputs given, or the sequence is longer than there are positions.
+            ValueError: both or none of the inputs given, the sequence is longer than there are positions, or ids are
+                outside a table (seen outside of graphs; in them TensorFlow reports what is too large on the CPU).
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give either input_ids or inputs_embeds, and not both")
-        words = self._look_up(input_ids) if inputs_embeds is None else inputs_embeds
+        words = self._words(input_ids, inputs_embeds)
         batch, length = ops.shape(words)[:2]
         if isinstance(length, int) and length > self.max_position_embeddings:
             raise ValueError(
@@ -73,14 +74,31 @@ class TFElectraEmbeddings(keras.layers.Layer):
             )
         if position_ids is None:
             position_ids = ops.arange(length, dtype="int32")[None, :]  # [1, length]
+        else:
+            _check_ids("position_ids", position_ids, self.max_position_embeddings)
         if token_type_ids is None:
             token_type_ids = ops.zeros((batch, length), dtype="int32")
+        else:
+            _check_ids("token_type_ids", token_type_ids, self.token_type_embeddings.input_dim)
         summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(summed), training=training)
 
-    def _look_up(self, input_ids: Tensor) -> Tensor:
+    def _words(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds, and not both")
+        if inputs_embeds is not None:
+            check_embedding_width(inputs_embeds.shape, self.width)
+            return inputs_embeds
+        _check_ids("input_ids", input_ids, self.word_embeddings.input_dim)
         words = self.word_embeddings(input_ids)
         if self.pad_token_id is None:
             return words
         is_padding = ops.equal(input_ids, self.pad_token_id)[..., None]  # [batch, length, 1]
         return ops.where(is_padding, ops.stop_gradient(words), words)
+
+
+def _check_ids(name: str, ids: Tensor, limit: int) -> None:
+    """Refuse ids outside a table where they can be read; in a graph there are none yet, and no branch may need them."""
+    values = ids if isinstance(ids, np.ndarray) else getattr(ids, "numpy", lambda: None)()
+    if values is not None and values.size and not 0 <= values.min() <= values.max() < limit:
+        raise ValueError(describe_ids(name, limit))

@@ -6,6 +6,7 @@ layout's business (:mod:`electra_tf.layout`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -161,6 +162,7 @@ class TFElectraEncoder(keras.layers.Layer):
         # TensorFlow's checkpoints do not look into Keras's lists: without a name of its own, no layer would be saved.
         for index, layer in enumerate(self.layer):
             setattr(self, f"layer_{index}", layer)
+        self.recomputes = False  # in training, compute each layer again for the gradients instead of keeping it
 
     def build(self, input_shape: Any) -> None:
         for layer in self.layer:
@@ -176,7 +178,8 @@ class TFElectraEncoder(keras.layers.Layer):
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
         all_hidden_states, attentions = [hidden_states], []
         for layer in self.layer:
-            hidden_states, weights = layer(
+            run = _recomputing(layer) if self.recomputes and training else layer
+            hidden_states, weights = run(
                 hidden_states, layout=layout, output_attentions=output_attentions, training=training
             )
             all_hidden_states.append(hidden_states)
@@ -186,3 +189,26 @@ class TFElectraEncoder(keras.layers.Layer):
             tuple(all_hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
         )
+
+
+def _recomputing(layer: TFElectraLayer) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    """Return a layer's call that keeps only its input and computes the rest again for the gradients.
+
+    The second run must drop what the first one dropped, so both start from the same state of the random numbers.
+    """
+    dropouts = (layer.attention.self_attention.dropout, layer.attention.residual_output.dropout,
+                layer.residual_output.dropout)  # fmt: skip
+    generators = [dropout.seed_generator for dropout in dropouts if dropout.rate > 0]
+    states = [ops.copy(generator.state) for generator in generators]
+
+    def call(hidden_states: Tensor, **options: Any) -> tuple[Tensor, Tensor | None]:
+        def run(hidden_states: Tensor) -> Any:
+            for generator, state in zip(generators, states, strict=True):
+                generator.state.assign(state)
+            result, weights = layer(hidden_states, **options)
+            return result if weights is None else (result, weights)
+
+        result = keras.remat(run)(hidden_states)
+        return result if options["output_attentions"] else (result, None)
+
+    return call

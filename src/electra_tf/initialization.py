@@ -14,7 +14,7 @@ the word table's padding row                0 (transformers; it never gets a gra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -36,6 +36,44 @@ def undrawn_weights() -> Iterator[None]:
         yield
     finally:
         _UNDRAWN.reset(token)
+
+
+def draw_rows(table: Tensor, rows: int, initializer: keras.initializers.Initializer) -> Tensor:
+    """Return a table [rows, width] that starts with the rows of another one and goes on with newly drawn ones."""
+    kept = ops.convert_to_tensor(table)[:rows]
+    missing = rows - int(kept.shape[0])
+    if missing == 0:
+        return kept
+    return ops.concatenate([kept, initializer((missing, *kept.shape[1:]), kept.dtype)])
+
+
+@contextmanager
+def path_scope(path: str) -> Iterator[None]:
+    """Within this block new variables get paths below an existing one, such as ``electra/embeddings``."""
+    with ExitStack() as scopes:
+        for part in filter(None, path.split("/")):
+            scopes.enter_context(keras.name_scope(part))
+        yield
+
+
+@contextmanager
+def unlocked(layer: keras.layers.Layer) -> Iterator[None]:
+    """Within this block a built layer takes other variables and layers.
+
+    Keras has no public call for it; its own layers use this one when they are quantised or get LoRA weights.
+    """
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        layer._tracker.lock()
+
+
+def replaced_layer(owner: keras.layers.Layer, name: str, layer: keras.layers.Layer) -> None:
+    """Put a layer in the place of one that a built layer owns."""
+    with unlocked(owner):
+        owner._tracker.untrack(getattr(owner, name))
+        setattr(owner, name, layer)
 
 
 def weight_initializer(config: ElectraConfig) -> keras.initializers.Initializer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -136,11 +137,15 @@ class TFElectraForPreTraining(TFElectraPreTrainedModel):
             training=training,
         )
         logits = self.discriminator_predictions(encoded.last_hidden_state)
-        loss = None if labels is None else replaced_token_detection_loss(logits, labels, attention_mask)
+        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
         return as_requested(output, self.config, return_dict)
+
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the mean binary cross-entropy over real tokens."""
+        return replaced_token_detection_loss(output["logits"], labels["labels"], attention_mask)
 
 
 class TFElectraForMaskedLM(TFElectraPreTrainedModel):
@@ -192,8 +197,12 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
         )
         narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
         logits = self.generator_lm_head(narrowed, self.electra.embeddings.word_embeddings.embeddings)
-        loss = None if labels is None else classification_loss(logits, labels)
+        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
         return as_requested(output, self.config, return_dict)
+
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the mean cross-entropy over labelled tokens."""
+        return classification_loss(output["logits"], labels["labels"])

@@ -14,20 +14,24 @@ from typing import Any, Literal, Self, overload
 
 import keras
 import numpy as np
+import tensorflow as tf
+from keras import ops
 
 from electra_common import ElectraConfig, LoadReport
+from electra_common.head_options import named_labels
 from electra_common.outputs import ModelOutput
 from electra_common.weights.loading import LoadPlan, plan_loading
 from electra_common.weights.names import find_row, keras_path
 from electra_common.weights.saving import save_folder
 from electra_common.weights.shapes import expected_shapes
 from electra_common.weights.tensors import Array, StoredTensor
+from electra_tf.adjusting import TFAdjustableModel
 from electra_tf.initialization import undrawn_weights
 
 _BODY_NAME = "electra"
 
 
-class TFElectraPreTrainedModel(keras.Model):
+class TFElectraPreTrainedModel(TFAdjustableModel):
     """What all ELECTRA models share: a config, and weights that come from and go to checkpoints."""
 
     # Where this class's own variable paths start with the encoder's name.
@@ -42,6 +46,8 @@ class TFElectraPreTrainedModel(keras.Model):
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
+        if config.attn_implementation == "sdpa":
+            raise ValueError("Keras has no fused attention on TensorFlow: leave attn_implementation out or use 'eager'")
         self.config = config
 
     def initialize(self) -> None:
@@ -70,11 +76,46 @@ class TFElectraPreTrainedModel(keras.Model):
             return super().__call__(*arguments[1:], **arguments[0], **named)
         return super().__call__(*arguments, **named)
 
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the loss of this model's head, or None: the encoder has no head.
+
+        Args:
+            output: what the head computed, by name.
+            labels: by the names of the call's arguments.
+            attention_mask: [batch, length], or None.
+        """
+        return None
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """Hand the output to Keras's losses as a plain dictionary: losses by name are looked up in nothing else."""
-        return super().compute_loss(x, y, _as_plain_dictionary(y_pred), sample_weight, training)
+        """Return the loss of Keras's own losses, or of the head where ``compile`` was given none.
+
+        Labels for the head stand among the inputs, or are the targets: by the names of the call's arguments, by the
+        names of the outputs, or as they are where there is one kind.
+
+        Raises:
+            ValueError: the head's own loss was asked to weigh samples, or has no labels.
+        """
+        output = _as_plain_dictionary(y_pred)
+        if self._compile_loss is not None or not isinstance(output, Mapping):
+            # Losses by name are looked up in nothing but a plain dictionary.
+            return super().compute_loss(x, y, output, sample_weight, training)
+        if sample_weight is not None:
+            raise ValueError("the head's own loss takes no sample_weight: give compile a loss, or labels of -100")
+        loss = output.get("loss")
+        if loss is None and y is not None:
+            mask = x.get("attention_mask") if isinstance(x, Mapping) else None
+            labels = named_labels(y)
+            try:
+                loss = self.own_loss(output, labels, mask)
+            except KeyError as error:
+                raise ValueError(f"the head's own loss needs {error}, found targets {sorted(labels)}") from None
+        if loss is None:
+            raise ValueError("no loss: give compile a loss, or labels to fit for the loss of the model's own head")
+        # Each replica of a distribution strategy gives its share of the mean; the optimizer adds them up.
+        share = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        return ops.sum([share, *map(ops.sum, self.losses)])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Hand the output to Keras's metrics as a plain dictionary."""

@@ -5,6 +5,7 @@ Heads, dropout and losses are those of transformers; :mod:`electra_common.head_o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -75,11 +76,15 @@ class TFElectraForTokenClassification(TFElectraPreTrainedModel):
             training=training,
         )
         logits = self.classifier(self.dropout(encoded.last_hidden_state, training=training))
-        loss = None if labels is None else classification_loss(logits, labels)
+        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
         return as_requested(output, self.config, return_dict)
+
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the mean cross-entropy over labelled tokens."""
+        return classification_loss(output["logits"], labels["labels"])
 
 
 class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
@@ -132,17 +137,19 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
             training=training,
         )
         logits = self.classifier(encoded.last_hidden_state, training=training)
-        loss = None if labels is None else self._loss(logits, labels)
+        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
         return as_requested(output, self.config, return_dict)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the loss of what the labels say the model is trained for."""
+        given = labels["labels"]
         problem_type = choose_problem_type(
-            self.config, labels_are_floating=keras.backend.is_float_dtype(labels.dtype), labels_rank=len(labels.shape)
+            self.config, labels_are_floating=keras.backend.is_float_dtype(given.dtype), labels_rank=len(given.shape)
         )
-        return sequence_classification_loss(logits, labels, problem_type)
+        return sequence_classification_loss(output["logits"], given, problem_type)
 
 
 class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
@@ -199,7 +206,11 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
         start_logits, end_logits = ops.unstack(self.qa_outputs(encoded.last_hidden_state), axis=-1)  # [batch, length]
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = span_loss(start_logits, end_logits, start_positions, end_positions)
+            loss = self.own_loss(
+                {"start_logits": start_logits, "end_logits": end_logits},
+                {"start_positions": start_positions, "end_positions": end_positions},
+                attention_mask,
+            )
         output = QuestionAnsweringOutput(
             loss=loss,
             start_logits=start_logits,
@@ -208,6 +219,11 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
             attentions=encoded.attentions,
         )
         return as_requested(output, self.config, return_dict)
+
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the mean of the losses of start and end."""
+        ends = (labels["start_positions"], labels["end_positions"])
+        return span_loss(output["start_logits"], output["end_logits"], *ends)
 
 
 class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
@@ -264,11 +280,15 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
         )
         summary = self.sequence_summary(encoded.last_hidden_state, training=training)  # [batch * choices, hidden]
         logits = ops.reshape(self.classifier(summary), (-1, choices))  # [batch, choices]
-        loss = None if labels is None else classification_loss(logits, labels)
+        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
         return as_requested(output, self.config, return_dict)
+
+    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
+        """Return the mean cross-entropy over rows with a label."""
+        return classification_loss(output["logits"], labels["labels"])
 
 
 def _classifier(units: int, name: str, policy: Any) -> keras.layers.Dense:

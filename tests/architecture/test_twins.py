@@ -21,6 +21,7 @@ DIFFERENT_INSIDE = {"initialization.py"}
 KERAS_METHODS = {
     "build": "makes the variables; torch makes parameters in the constructor",
     "compute_loss": "called by fit and evaluate",
+    "own_loss": "what they call where compile was given no loss; torch users call `loss.backward()`",
     "compute_metrics": "called by fit and evaluate",
     "get_config": "what Keras stores of a model in a .keras file",
     "from_config": "makes it again; torch pickles or keeps a state_dict",

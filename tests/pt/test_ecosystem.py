@@ -1,0 +1,204 @@
+"""What PyTorch users do with any module: compile, export, autocast, pickle, hooks, moving and wrapping."""
+
+import copy
+import pickle
+import shutil
+
+import pytest
+
+from support.assertions import assert_close
+from support.tolerances import FORWARD, GRADIENT
+
+torch = pytest.importorskip("torch")
+
+import electra_pt  # noqa: E402
+from electra_common import ElectraConfig  # noqa: E402
+
+HEADS = sorted(set(electra_pt.__all__) - {"ElectraConfig"})
+CONFIG = ElectraConfig(
+    vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    intermediate_size=40, max_position_embeddings=19, initializer_range=0.3,
+)  # fmt: skip
+BATCH, CHOICES, LENGTH = 4, 3, 11
+# Reasons for exceptions to "warnings are errors": torch's own code, on its way to a graph.
+GRAPH_WARNINGS = (
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+)
+
+
+def batch_for(head, length=LENGTH, batch=BATCH):
+    shape = (batch, CHOICES, length) if head == "ElectraForMultipleChoice" else (batch, length)
+    generator = torch.Generator().manual_seed(length)
+    mask = torch.ones(shape, dtype=torch.long)
+    mask[0, ..., 3:] = 0
+    return {"input_ids": torch.randint(1, 97, shape, generator=generator), "attention_mask": mask}
+
+
+def labels_for(head, length=LENGTH, batch=BATCH):
+    ones = torch.ones(batch, dtype=torch.long)
+    wide = torch.ones(batch, length, dtype=torch.long)
+    if head == "ElectraForQuestionAnswering":
+        return {"start_positions": ones, "end_positions": ones + 1}
+    if head in ("ElectraForSequenceClassification", "ElectraForMultipleChoice"):
+        return {"labels": ones}
+    return {} if head == "ElectraModel" else {"labels": wide}
+
+
+def assert_same(expected, found, tolerance=FORWARD):
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.flat().items():
+        assert_close(name, tensor.detach(), found.flat()[name].detach(), tolerance)
+
+
+@pytest.fixture
+def no_leftover_graphs():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def with_marks(names):
+    return [pytest.param(name, marks=GRAPH_WARNINGS) for name in names]
+
+
+# Graphs ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_leftover_graphs")
+@pytest.mark.parametrize("head", with_marks(HEADS))
+def test_the_whole_model_is_one_graph(head):
+    """`fullgraph` raises on anything that would leave the graph; `aot_eager` also builds the backward graph."""
+    model = getattr(electra_pt, head)(CONFIG).eval()
+    inputs = {**batch_for(head), **labels_for(head)}
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    expected, found = model(**inputs), compiled(**inputs)
+    assert_same(expected, found)
+    if "loss" in expected:
+        expected.loss.backward()
+        gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+        model.zero_grad()
+        found.loss.backward()
+        for name, parameter in model.named_parameters():
+            assert_close(name, gradients[name], parameter.grad, GRADIENT)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch compiles with a C++ compiler")
+@pytest.mark.usefixtures("no_leftover_graphs")
+@pytest.mark.parametrize("implementation", with_marks(["sdpa", "eager"]))
+def test_compiled_to_machine_code_it_trains_as_before(implementation):
+    config = CONFIG.replace(
+        num_hidden_layers=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        attn_implementation=implementation,
+    )
+    models = [electra_pt.ElectraForPreTraining(config).train()]
+    models.append(copy.deepcopy(models[0]))
+    compiled = torch.compile(models[1], fullgraph=True)
+    inputs = {**batch_for("ElectraForPreTraining"), **labels_for("ElectraForPreTraining")}
+    for call, model in ((models[0], models[0]), (compiled, models[1])):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            call(**inputs).loss.backward()
+            optimizer.step()
+    for name, parameter in models[0].named_parameters():
+        assert_close(name, parameter.detach(), models[1].get_parameter(name).detach(), GRADIENT)
+
+
+@pytest.mark.parametrize("head", with_marks(HEADS))
+def test_an_exported_program_takes_other_sizes(head):
+    model = getattr(electra_pt, head)(CONFIG.replace(return_dict=False)).eval()
+    batch, length = torch.export.Dim("batch", min=2, max=64), torch.export.Dim("length", min=2, max=19)
+    axes = {0: batch, 2: length} if head == "ElectraForMultipleChoice" else {0: batch, 1: length}
+    shapes = {"input_ids": axes, "attention_mask": axes}
+    program = torch.export.export(model, (), batch_for(head), dynamic_shapes=shapes, strict=False)
+    for sizes in ({}, {"length": 7, "batch": 6}):
+        inputs = batch_for(head, **sizes)
+        for index, (expected, found) in enumerate(zip(model(**inputs), program.module()(**inputs), strict=True)):
+            assert_close(f"output {index}", expected.detach(), found.detach(), FORWARD)
+
+
+# Precision ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("head", HEADS)
+def test_autocast_trains_in_half_precision(head, dtype):
+    model = getattr(electra_pt, head)(CONFIG).train()
+    inputs = {**batch_for(head), **labels_for(head)}
+    with torch.autocast("cpu", dtype):
+        output = model(**inputs)
+    first = output.get("logits", output.get("start_logits"))
+    if head == "ElectraModel":  # its last layer is a LayerNorm, which autocast computes in float32
+        assert output.last_hidden_state.isfinite().all()
+        return
+    assert first.dtype == dtype
+    assert output.loss.dtype == torch.float32
+    output.loss.backward()
+    assert all(item.grad.dtype == torch.float32 and item.grad.isfinite().all() for item in model.parameters())
+    model.eval()
+    exact = model(**inputs).loss.item()
+    with torch.autocast("cpu", dtype):
+        assert abs(model(**inputs).loss.item() / exact - 1) < 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("head", HEADS)
+def test_models_move_to_other_dtypes(head, dtype):
+    model = getattr(electra_pt, head)(CONFIG).eval().to(dtype)
+    output = model(**batch_for(head))
+    assert output[0].dtype == dtype
+    assert output[0].isfinite().all()
+
+
+# Copies and hooks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_models_and_outputs_pickle_and_copy(head):
+    model = getattr(electra_pt, head)(CONFIG).eval()
+    inputs = batch_for(head)
+    expected = model(**inputs)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert other.config == model.config
+        found = other(**inputs)
+        assert_same(expected, found, 0.0)
+    with torch.no_grad():
+        output = model(**inputs)
+    again = pickle.loads(pickle.dumps(output))
+    assert type(again) is type(output)
+    assert_same(output, again, 0.0)
+
+
+def test_hooks_on_named_submodules_are_called():
+    model = electra_pt.ElectraForTokenClassification(CONFIG).eval()
+    seen = {}
+    names = ("electra.embeddings", "electra.encoder.layer.1.attention.self.query", "classifier")
+    for name in names:
+        model.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: seen.update({name: tuple(output.shape)})
+        )
+    model(**batch_for("ElectraForTokenClassification"))
+    assert seen == {names[0]: (4, 11, 10), names[1]: (4, 11, 24), names[2]: (4, 11, 2)}
+
+
+def test_a_hook_can_change_what_goes_on():
+    model = electra_pt.ElectraModel(CONFIG).eval()
+    inputs = batch_for("ElectraModel")
+    before = model(**inputs).last_hidden_state
+    handle = model.encoder.layer[0].output.register_forward_hook(lambda module, inputs, output: output * 2)
+    changed = model(**inputs).last_hidden_state
+    handle.remove()
+    assert not torch.equal(before, changed)
+    assert torch.equal(before, model(**inputs).last_hidden_state)
+
+
+def test_gradients_reach_embeddings_that_the_user_made():
+    model = electra_pt.ElectraForSequenceClassification(CONFIG).eval()
+    embeds = model.get_input_embeddings()(batch_for("")["input_ids"]).detach().requires_grad_()
+    model(inputs_embeds=embeds, labels=torch.ones(BATCH, dtype=torch.long)).loss.backward()
+    assert embeds.grad.shape == (BATCH, LENGTH, 10)
+    assert embeds.grad.abs().sum(-1).min() > 0

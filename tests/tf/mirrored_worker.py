@@ -1,0 +1,36 @@
+"""One step of training on two replicas, or on one: `python mirrored_worker.py REPLICAS FOLDER`; leaves `weights.npz`.
+
+A process of its own, for devices must be made before TensorFlow starts.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from electra_common import ElectraConfig
+from electra_tf import TFElectraForTokenClassification
+from electra_tf.pretrained import canonical_state
+
+replicas, folder = int(sys.argv[1]), Path(sys.argv[2])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
+assert strategy.num_replicas_in_sync == replicas
+
+keras.utils.set_random_seed(5)
+config = ElectraConfig(
+    vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    intermediate_size=40, max_position_embeddings=19, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+)  # fmt: skip
+random = np.random.default_rng(0)
+ids = random.integers(1, 97, (8, 11)).astype("int32")
+labels = random.integers(0, 2, (8, 11)).astype("int32")
+with strategy.scope():
+    model = TFElectraForTokenClassification(config)
+    model.compile(keras.optimizers.SGD(0.01))
+history = model.fit({"input_ids": ids, "labels": labels}, batch_size=8, epochs=3, shuffle=False, verbose=0).history
+state = {name: np.asarray(variable) for name, variable in canonical_state(model).items()}
+np.savez(folder / "weights.npz", losses=history["loss"], **state)
