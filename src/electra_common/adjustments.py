@@ -48,3 +48,9 @@ def check_embedding_width(shape: Sequence[int | None], width: int) -> None:
     """Raise ValueError unless ``inputs_embeds`` end in embedding width, which may differ from ``hidden_size``."""
     if shape[-1] != width:
         raise ValueError(f"inputs_embeds must be {width} wide, the width of the embeddings; found {list(shape)}")
+
+
+def check_length(length: object, positions: int) -> None:
+    """Raise ValueError if a sequence has more tokens than there are positions; a length still unknown passes."""
+    if isinstance(length, int) and length > positions:
+        raise ValueError(f"{length} tokens in a sequence, but the model has {positions} positions")

@@ -119,3 +119,9 @@ def named_labels(targets: Any) -> dict[str, Any]:
     if not isinstance(targets, Mapping):
         return {"labels": targets}
     return {_LABELS_OF.get(str(name), str(name)): value for name, value in targets.items()}
+
+
+def check_summary_layout(config: ElectraConfig, layout: object) -> None:
+    """Raise ValueError where a summary counts padding and a packed layout leaves it out."""
+    if layout is not None and config.summary_type != "first":
+        raise ValueError(f"summary_type {config.summary_type!r} counts padding, which a packed layout leaves out")

@@ -1,6 +1,7 @@
 """ELECTRA in PyTorch: plain ``torch.nn`` modules with the parameter names of the published checkpoints."""
 
 from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, ElectraTokenizerFast
+from electra_pt.layout import PackedLayout
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel
 from electra_pt.task_models import (
     ElectraForMultipleChoice,
@@ -21,4 +22,5 @@ __all__ = [
     "ElectraModel",
     "ElectraTokenizer",
     "ElectraTokenizerFast",
+    "PackedLayout",
 ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from electra_common import ElectraConfig
-from electra_common.adjustments import check_embedding_width, describe_ids
+from electra_common.adjustments import check_embedding_width, check_length, describe_ids
 from electra_pt.initialization import Embedding
 
 
@@ -33,12 +33,12 @@ class ElectraEmbeddings(nn.Module):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
     ) -> Tensor:
-        """Return embeddings [batch, length, embedding].
+        """Return embeddings [batch, length, embedding]; a packed row [tokens] gives [tokens, embedding].
 
         Args:
             input_ids: [batch, length]; or give ``inputs_embeds``.
             token_type_ids: [batch, length], zeros by default.
-            position_ids: [batch, length] or [1, length], 0 … length - 1 by default.
+            position_ids: [batch, length] or [1, length], 0 … length - 1 by default; a packed row needs them.
             inputs_embeds: [batch, length, embedding], in place of the word embeddings.
 
         Raises:
@@ -46,15 +46,12 @@ class ElectraEmbeddings(nn.Module):
                 outside a table (seen on the CPU outside of compiled graphs; elsewhere torch reports it its own way).
         """
         words = self._words(input_ids, inputs_embeds)
-        length = words.shape[1]
-        if length > self.max_position_embeddings:
-            raise ValueError(
-                f"{length} tokens in a sequence, but the model has {self.max_position_embeddings} positions"
-            )
         if position_ids is None:
+            length = words.shape[1]
+            check_length(length, self.max_position_embeddings)
             position_ids = torch.arange(length, device=words.device)[None, :]  # [1, length]
         if token_type_ids is None:
-            token_type_ids = torch.zeros(words.shape[:2], dtype=torch.long, device=words.device)
+            token_type_ids = torch.zeros(words.shape[:-1], dtype=torch.long, device=words.device)
         types = _look_up(self.token_type_embeddings, token_type_ids, "token_type_ids")
         summed = words + types + _look_up(self.position_embeddings, position_ids, "position_ids")
         normalised: Tensor = self.dropout(self.LayerNorm(summed))

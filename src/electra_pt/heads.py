@@ -70,7 +70,7 @@ class ElectraVocabularyHead(nn.Module):
 
 
 class ElectraClassificationHead(nn.Module):
-    """Classes of a whole sequence, from its first token: [batch, length, hidden] -> [batch, labels].
+    """Classes of a whole sequence, from its first token: [batch, hidden] -> [batch, labels].
 
     Between the two layers stands exact GELU, whatever ``hidden_act`` says (transformers' rule).
     """
@@ -82,9 +82,9 @@ class ElectraClassificationHead(nn.Module):
         self.dropout = nn.Dropout(config.head_dropout_prob)
         self.out_proj = Linear(config.hidden_size, config.label_count)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        first = self.dropout(hidden_states[:, 0])  # [batch, length, hidden] -> [batch, hidden]
-        logits: Tensor = self.out_proj(self.dropout(self.activation(self.dense(first))))
+    def forward(self, first_tokens: Tensor) -> Tensor:
+        activated = self.activation(self.dense(self.dropout(first_tokens)))
+        logits: Tensor = self.out_proj(self.dropout(activated))
         return logits
 
 

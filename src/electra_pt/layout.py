@@ -1,17 +1,22 @@
 """How the tokens of a batch are arranged, which is all that attention has to know about padding.
 
-Every layer works on ``[..., hidden]`` and asks its layout to attend. Here is the padded arrangement, [batch, length]
-with a mask. A packed one (all real tokens in one row, with sequence boundaries) needs the same three members.
+Every layer works on ``[..., hidden]`` and asks its layout to attend. There are two arrangements: padded,
+[batch, length] with a mask; and packed, all real tokens in one row, with sequence boundaries.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
 
 
 @dataclass(frozen=True)
@@ -67,3 +72,140 @@ class PaddedLayout:
             scores = scores + self.attention_bias
         weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
         return (weights @ value).transpose(1, 2), weights
+
+
+@dataclass(frozen=True)
+class PackedLayout:
+    """Tokens as one row [tokens], one sequence behind the other and no padding between them.
+
+    Given to a model together with padded inputs, they are packed on the way in and unpacked on the way out. Packed
+    inputs give packed outputs. Several models can share one layout.
+
+    Attributes:
+        packing: where each token goes.
+        index: ``packing.index`` as a tensor on the device of the model.
+    """
+
+    packing: Packing
+    index: Tensor
+
+    @classmethod
+    def from_mask(cls, attention_mask: Tensor) -> PackedLayout:
+        """Build the layout of a padded batch.
+
+        Args:
+            attention_mask: [batch, length], or with an axis of choices between, 1 for real tokens.
+
+        Raises:
+            ValueError: a row has no real token.
+        """
+        packing = pack_mask(attention_mask.detach().cpu().numpy())
+        return cls(packing, torch.from_numpy(packing.index).to(attention_mask.device))
+
+    @classmethod
+    def from_lengths(cls, lengths: Sequence[int], device: Any = None) -> PackedLayout:
+        """Build the layout of a row that is packed already; neighbours of one length are computed together.
+
+        Args:
+            lengths: tokens of each sequence, in the order of the row.
+            device: where the model is; the CPU by default.
+
+        Raises:
+            ValueError: there is no sequence, or an empty one.
+        """
+        packing = pack_lengths(lengths)
+        return cls(packing, torch.from_numpy(packing.index).to(device))
+
+    @property
+    def positions(self) -> Tensor:
+        """[tokens], the position of each token in its sequence."""
+        return self.index % self.packing.shape[1]
+
+    @property
+    def mask(self) -> Tensor:
+        """[batch, length], 1 for real tokens."""
+        return self.unpack(torch.ones_like(self.index))
+
+    def mask_of(self, logits: Tensor) -> Tensor | None:
+        """Return the mask of logits, one a token: :attr:`mask`, or None in a packed row, where all tokens are real."""
+        return self.mask if len(logits.shape) > 1 else None
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """[batch, length, ...] -> [tokens, ...]; a batch of 1 stands for every row."""
+        whole = padded.expand(*self.packing.shape, *padded.shape[2:])
+        return whole.flatten(0, 1).index_select(0, self.index)
+
+    def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
+        """[tokens, ...] -> [batch, length, ...], padding filled up with a number."""
+        batch, length = self.packing.shape
+        padding = packed.new_full((batch * length, *packed.shape[1:]), fill)
+        return padding.index_copy(0, self.index, packed).view(batch, length, *packed.shape[1:])
+
+    def first(self, packed: Tensor) -> Tensor:
+        """[tokens, ...] -> [batch, ...], the first token of each sequence, in the order of the batch."""
+        return packed.index_select(0, torch.from_numpy(self.packing.first).to(packed.device))
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, return_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend within each sequence.
+
+        Args:
+            query: [tokens, heads, head size], as are ``key`` and ``value``.
+            key: what is attended to.
+            value: what is gathered.
+            dropout: probability of dropping an attention weight.
+            return_weights: compute the weights explicitly; a packed row has no place to return them in.
+
+        Returns:
+            The gathered values [tokens, heads, head size], and None.
+        """
+        if not return_weights and dropout == 0 and _has_kernel(query):
+            return self._attend_in_one_kernel(query, key, value), None
+        inside = PaddedLayout(None)
+        gathered = []
+        for run in self.packing.runs:
+            parts = (
+                tensor[run.start : run.stop].view(run.sequences, run.length, *query.shape[1:])
+                for tensor in (query, key, value)
+            )
+            values, _ = inside.attend(*parts, dropout=dropout, return_weights=return_weights)
+            gathered.append(values.flatten(0, 1))  # [run's tokens, heads, head size]
+        return torch.cat(gathered), None
+
+    def _attend_in_one_kernel(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        from torch.nn.attention.varlen import varlen_attn
+
+        runs = self.packing.runs
+        lengths = [run.length for run in runs for _ in range(run.sequences)]
+        ends = torch.tensor([0, *lengths], device=query.device).cumsum(0).to(torch.int32)  # [sequences + 1]
+        longest = max(lengths)
+        gathered = varlen_attn(query, key, value, ends, ends, longest, longest)
+        assert isinstance(gathered, Tensor)  # a pair only where more is asked for
+        return gathered
+
+
+def _has_kernel(query: Tensor) -> bool:
+    """Whether torch has one kernel for sequences of many lengths: on CUDA, in half precision, without dropout."""
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and is_half and query.shape[-1] % 8 == 0 and find_spec("torch.nn.attention.varlen") is not None
+
+
+def first_tokens(hidden_states: Tensor, layout: PackedLayout | None) -> Tensor:
+    """[batch, length, hidden] or, with its layout, a packed row [tokens, hidden] -> [batch, hidden]."""
+    if layout is None or len(hidden_states.shape) == PADDED_RANK + 1:
+        return hidden_states[:, 0]
+    return layout.first(hidden_states)
+
+
+def logits_of_real_tokens(logits: Tensor, layout: PackedLayout | None) -> Tensor:
+    """Return logits [batch, length] with the smallest number at padding, from such logits or a packed row [tokens].
+
+    Without a layout nothing is known of padding, and logits are returned as they are.
+    """
+    if layout is None:
+        return logits
+    smallest = torch.finfo(logits.dtype).min
+    if len(logits.shape) < PADDED_RANK:
+        return layout.unpack(logits, smallest)
+    return torch.where(layout.mask == 1, logits, smallest)

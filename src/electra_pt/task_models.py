@@ -10,10 +10,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from electra_common import ElectraConfig
-from electra_common.head_options import SPAN_ENDS, check_head, check_span_labels, choose_problem_type, count_choices
+from electra_common.head_options import (
+    SPAN_ENDS,
+    check_head,
+    check_span_labels,
+    check_summary_layout,
+    choose_problem_type,
+    count_choices,
+)
 from electra_common.outputs import HeadOutput, QuestionAnsweringOutput, as_requested
 from electra_pt.heads import ElectraClassificationHead, ElectraSequenceSummary
 from electra_pt.initialization import Linear
+from electra_pt.layout import PackedLayout, first_tokens, logits_of_real_tokens
 from electra_pt.losses import classification_loss, sequence_classification_loss, span_loss
 from electra_pt.modeling import ElectraModel
 from electra_pt.pretrained import ElectraPreTrainedModel
@@ -42,6 +50,7 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Tag a batch; arguments as in :class:`ElectraModel`.
 
@@ -57,6 +66,7 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
         )
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         loss = None if labels is None else classification_loss(logits, labels)
@@ -88,6 +98,7 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Classify a batch; arguments as in :class:`ElectraModel`.
 
@@ -108,8 +119,9 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
         )
-        logits = self.classifier(encoded.last_hidden_state)
+        logits = self.classifier(first_tokens(encoded.last_hidden_state, layout))
         loss = None if labels is None else self._loss(logits, labels)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
@@ -146,6 +158,7 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
     ) -> QuestionAnsweringOutput | tuple[Any, ...]:
         """Look for answers in a batch; arguments as in :class:`ElectraModel`.
 
@@ -153,6 +166,7 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
             start_positions: [batch], the answer's first token; with ``end_positions`` gives ``loss``, a mean. Below 0
                 counts as 0; ``length`` or more, as where an answer was cut off, counts as no label.
             end_positions: [batch], the answer's last token.
+            layout: as in the encoder; with one, padding takes no part in the softmax of the loss.
 
         Raises:
             ValueError: only one of the two was given.
@@ -167,11 +181,17 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
         )
         start_logits, end_logits = self.qa_outputs(encoded.last_hidden_state).unbind(-1)  # [batch, length] each
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = span_loss(start_logits, end_logits, start_positions, end_positions)
+            loss = span_loss(
+                logits_of_real_tokens(start_logits, layout),
+                logits_of_real_tokens(end_logits, layout),
+                start_positions,
+                end_positions,
+            )
         output = QuestionAnsweringOutput(
             loss=loss,
             start_logits=start_logits,
@@ -205,6 +225,7 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Score the choices of a batch; arguments as in :class:`ElectraModel`, with an axis of choices before length.
 
@@ -212,8 +233,9 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
             labels: [batch], the number of the right choice, -100 for a row without one; gives ``loss``, their mean.
 
         Raises:
-            ValueError: an input has no axis of choices.
+            ValueError: an input has no axis of choices, or the summary needs padding that a layout leaves out.
         """
+        check_summary_layout(self.config, layout)
         choices = count_choices(_shape(input_ids), _shape(inputs_embeds))
         encoded = self.electra(
             _without_choices(input_ids),
@@ -224,6 +246,7 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
         )
         summary = self.sequence_summary(encoded.last_hidden_state)  # [batch * choices, hidden]
         logits = self.classifier(summary).view(-1, choices)  # [batch, choices]

@@ -22,6 +22,7 @@ from electra_common import (  # noqa: E402 (the backend comes first)
     ElectraTokenizer,
     ElectraTokenizerFast,
 )
+from electra_tf.layout import PackedLayout  # noqa: E402
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
 from electra_tf.task_models import (  # noqa: E402
     TFElectraForMultipleChoice,
@@ -35,6 +36,7 @@ __all__ = [
     "ElectraConfig",
     "ElectraTokenizer",
     "ElectraTokenizerFast",
+    "PackedLayout",
     "TFElectraForMaskedLM",
     "TFElectraForMultipleChoice",
     "TFElectraForPreTraining",

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from electra_common import ElectraConfig
-from electra_common.adjustments import check_embedding_width, describe_ids
+from electra_common.adjustments import check_embedding_width, check_length, describe_ids
 from electra_tf.initialization import table_initializer, weight_initializer
 
 Tensor = Any
@@ -53,12 +53,12 @@ class TFElectraEmbeddings(keras.layers.Layer):
         inputs_embeds: Tensor | None = None,
         training: bool | None = None,
     ) -> Tensor:
-        """Return embeddings [batch, length, embedding].
+        """Return embeddings [batch, length, embedding]; a packed row [tokens] gives [tokens, embedding].
 
         Args:
             input_ids: [batch, length]; or give ``inputs_embeds``.
             token_type_ids: [batch, length], zeros by default.
-            position_ids: [batch, length] or [1, length], 0 … length - 1 by default.
+            position_ids: [batch, length] or [1, length], 0 … length - 1 by default; a packed row needs them.
             inputs_embeds: [batch, length, embedding], in place of the word embeddings.
             training: whether dropout is active.
 
@@ -67,17 +67,14 @@ class TFElectraEmbeddings(keras.layers.Layer):
                 outside a table (seen outside of graphs; in them TensorFlow reports what is too large on the CPU).
         """
         words = self._words(input_ids, inputs_embeds)
-        batch, length = ops.shape(words)[:2]
-        if isinstance(length, int) and length > self.max_position_embeddings:
-            raise ValueError(
-                f"{length} tokens in a sequence, but the model has {self.max_position_embeddings} positions"
-            )
+        shape = ops.shape(words)[:-1]
         if position_ids is None:
-            position_ids = ops.arange(length, dtype="int32")[None, :]  # [1, length]
+            check_length(shape[1], self.max_position_embeddings)
+            position_ids = ops.arange(shape[1], dtype="int32")[None, :]  # [1, length]
         else:
             _check_ids("position_ids", position_ids, self.max_position_embeddings)
         if token_type_ids is None:
-            token_type_ids = ops.zeros((batch, length), dtype="int32")
+            token_type_ids = ops.zeros(shape, dtype="int32")
         else:
             _check_ids("token_type_ids", token_type_ids, self.token_type_embeddings.input_dim)
         summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)

@@ -107,7 +107,7 @@ class TFElectraVocabularyHead(keras.layers.Layer):
 
 
 class TFElectraClassificationHead(keras.layers.Layer):
-    """Classes of a whole sequence, from its first token: [batch, length, hidden] -> [batch, labels].
+    """Classes of a whole sequence, from its first token: [batch, hidden] -> [batch, labels].
 
     Between the two layers stands exact GELU, whatever ``hidden_act`` says (transformers' rule).
     """
@@ -129,8 +129,8 @@ class TFElectraClassificationHead(keras.layers.Layer):
         self.dense.build((None, self.hidden_size))
         self.out_proj.build((None, self.hidden_size))
 
-    def call(self, hidden_states: Tensor, training: bool | None = None) -> Tensor:
-        first = self.dropout(hidden_states[:, 0], training=training)  # [batch, length, hidden] -> [batch, hidden]
+    def call(self, first_tokens: Tensor, training: bool | None = None) -> Tensor:
+        first = self.dropout(first_tokens, training=training)
         activated = self.activation(self.dense(first))
         return self.out_proj(self.dropout(activated, training=training))
 

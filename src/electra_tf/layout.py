@@ -1,18 +1,22 @@
 """How the tokens of a batch are arranged, which is all that attention has to know about padding.
 
-Every layer works on ``[..., hidden]`` and asks its layout to attend. Here is the padded arrangement, [batch, length]
-with a mask. A packed one (all real tokens in one row, with sequence boundaries) needs the same three members.
+Every layer works on ``[..., hidden]`` and asks its layout to attend. There are two arrangements: padded,
+[batch, length] with a mask; and packed, all real tokens in one row, with sequence boundaries.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import ml_dtypes
+import numpy as np
 from keras import ops
+
+from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
 
 Tensor = Any
 
@@ -78,3 +82,132 @@ class PaddedLayout:
         weights = dropout(probabilities, training=training)
         gathered = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         return gathered, weights if return_weights else None
+
+
+@dataclass(frozen=True)
+class PackedLayout:
+    """Tokens as one row [tokens], one sequence behind the other and no padding between them.
+
+    Given to a model together with padded inputs, they are packed on the way in and unpacked on the way out. Packed
+    inputs give packed outputs. Several models can share one layout.
+
+    Attributes:
+        packing: where each token goes. Plain numbers: in a graph they are constants, so every layout has a graph of its
+            own, with static shapes.
+    """
+
+    packing: Packing
+
+    @classmethod
+    def from_mask(cls, attention_mask: Tensor) -> PackedLayout:
+        """Build the layout of a padded batch.
+
+        Args:
+            attention_mask: [batch, length], or with an axis of choices between, 1 for real tokens.
+
+        Raises:
+            ValueError: a row has no real token, or the mask has no numbers yet, inside of a graph.
+        """
+        if not isinstance(attention_mask, np.ndarray) and not hasattr(attention_mask, "numpy"):
+            raise ValueError("a packed layout is made of numbers: make it outside of the graph")
+        return cls(pack_mask(np.asarray(attention_mask)))
+
+    @classmethod
+    def from_lengths(cls, lengths: Sequence[int], device: Any = None) -> PackedLayout:
+        """Build the layout of a row that is packed already; neighbours of one length are computed together.
+
+        Args:
+            lengths: tokens of each sequence, in the order of the row.
+            device: for PyTorch's sake; TensorFlow places the numbers by itself, so only None is taken.
+
+        Raises:
+            ValueError: there is no sequence, or an empty one.
+        """
+        if device is not None:
+            raise ValueError(f"device must be None in TensorFlow, found {device!r}")
+        return cls(pack_lengths(lengths))
+
+    @property
+    def positions(self) -> Tensor:
+        """[tokens], the position of each token in its sequence."""
+        return ops.convert_to_tensor(self.packing.positions, "int32")
+
+    @property
+    def mask(self) -> Tensor:
+        """[batch, length], 1 for real tokens."""
+        return ops.convert_to_tensor(self.packing.mask, "int32")
+
+    def mask_of(self, logits: Tensor) -> Tensor | None:
+        """Return the mask of logits, one a token: :attr:`mask`, or None in a packed row, where all tokens are real."""
+        return self.mask if len(logits.shape) > 1 else None
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """[batch, length, ...] -> [tokens, ...]; a batch of 1 stands for every row."""
+        whole = ops.broadcast_to(padded, (*self.packing.shape, *padded.shape[2:]))
+        return ops.take(ops.reshape(whole, (-1, *padded.shape[2:])), self.packing.index, axis=0)
+
+    def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
+        """[tokens, ...] -> [batch, length, ...], padding filled up with a number."""
+        # Gathering backwards: each place of the batch takes its token, or the one more at the end that is the filling.
+        batch, length = self.packing.shape
+        places = np.full(batch * length, len(self.packing.index))
+        places[self.packing.index] = np.arange(len(self.packing.index))
+        filling = ops.full((1, *packed.shape[1:]), fill, packed.dtype)
+        padded = ops.take(ops.concatenate([packed, filling]), places, axis=0)
+        return ops.reshape(padded, (batch, length, *packed.shape[1:]))
+
+    def first(self, packed: Tensor) -> Tensor:
+        """[tokens, ...] -> [batch, ...], the first token of each sequence, in the order of the batch."""
+        return ops.take(packed, self.packing.first, axis=0)
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        dropout: keras.layers.Dropout,
+        return_weights: bool,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend within each sequence.
+
+        Args:
+            query: [tokens, heads, head size], as are ``key`` and ``value``.
+            key: what is attended to.
+            value: what is gathered.
+            dropout: the layer that drops attention weights.
+            return_weights: no effect: a packed row has no place to return them in, and models refuse to be asked.
+            training: whether dropout is active.
+
+        Returns:
+            The gathered values [tokens, heads, head size], and None.
+        """
+        inside = PaddedLayout(None)
+        gathered = []
+        for run in self.packing.runs:
+            shape = (run.sequences, run.length, *query.shape[1:])
+            parts = (ops.reshape(tensor[run.start : run.stop], shape) for tensor in (query, key, value))
+            values, _ = inside.attend(*parts, dropout=dropout, return_weights=False, training=training)
+            gathered.append(ops.reshape(values, (-1, *query.shape[1:])))  # [run's tokens, heads, head size]
+        return ops.concatenate(gathered), None
+
+
+def first_tokens(hidden_states: Tensor, layout: PackedLayout | None) -> Tensor:
+    """[batch, length, hidden] or, with its layout, a packed row [tokens, hidden] -> [batch, hidden]."""
+    if layout is None or len(hidden_states.shape) == PADDED_RANK + 1:
+        return hidden_states[:, 0]
+    return layout.first(hidden_states)
+
+
+def logits_of_real_tokens(logits: Tensor, layout: PackedLayout | None) -> Tensor:
+    """Return logits [batch, length] with the smallest number at padding, from such logits or a packed row [tokens].
+
+    Without a layout nothing is known of padding, and logits are returned as they are.
+    """
+    if layout is None:
+        return logits
+    smallest = float(ml_dtypes.finfo(keras.backend.standardize_dtype(logits.dtype)).min)
+    if len(logits.shape) < PADDED_RANK:
+        return layout.unpack(logits, smallest)
+    return ops.where(layout.mask == 1, logits, ops.cast(smallest, logits.dtype))

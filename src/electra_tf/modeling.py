@@ -9,11 +9,12 @@ import keras
 
 from electra_common import ElectraConfig
 from electra_common.outputs import EncoderOutput, HeadOutput, as_requested
+from electra_common.packing import check_layout
 from electra_tf.embeddings import TFElectraEmbeddings
 from electra_tf.encoder import TFElectraEncoder
 from electra_tf.heads import TFElectraDiscriminatorPredictions, TFElectraGeneratorPredictions, TFElectraVocabularyHead
 from electra_tf.initialization import glorot_initializer
-from electra_tf.layout import PaddedLayout
+from electra_tf.layout import PackedLayout, PaddedLayout
 from electra_tf.losses import classification_loss, replaced_token_detection_loss
 from electra_tf.outputs import register_outputs
 from electra_tf.pretrained import TFElectraPreTrainedModel
@@ -58,6 +59,7 @@ class TFElectraModel(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> EncoderOutput | tuple[Any, ...]:
         """Encode a batch.
@@ -71,22 +73,36 @@ class TFElectraModel(TFElectraPreTrainedModel):
             output_attentions: also return the attention weights; the config says what None means.
             output_hidden_states: also return every layer's input and the last one's output.
             return_dict: False for a plain tuple.
+            layout: compute real tokens alone, without the padding between them. With padded inputs, a layout made from
+                their mask, given in its place; outputs are padded again, with zeros. With packed inputs [tokens], the
+                layout of their row; outputs are packed too.
             training: whether dropout is active.
 
         Raises:
-            ValueError: not exactly one input, or more tokens than positions.
+            ValueError: not exactly one input, more tokens than positions, ids outside a table, or arguments that do not
+                go together with a layout.
         """
         config = self.config
+        asks_attentions = config.output_attentions if output_attentions is None else output_attentions
+        packs = check_layout(layout, input_ids, inputs_embeds, attention_mask, asks_attentions)
+        if layout is not None:
+            position_ids = layout.positions if position_ids is None else _packed(layout, packs, position_ids)
+            input_ids, token_type_ids, inputs_embeds = (
+                _packed(layout, packs, tensor) for tensor in (input_ids, token_type_ids, inputs_embeds)
+            )
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, training=training)
         if config.has_embeddings_projection:
-            embedded = self.embeddings_project(embedded)  # [batch, length, embedding] -> [batch, length, hidden]
+            embedded = self.embeddings_project(embedded)  # [..., embedding] -> [..., hidden]
         hidden_states, all_hidden_states, attentions = self.encoder(
             embedded,
-            layout=PaddedLayout.from_mask(attention_mask, self.compute_dtype),
-            output_attentions=config.output_attentions if output_attentions is None else output_attentions,
+            layout=PaddedLayout.from_mask(attention_mask, self.compute_dtype) if layout is None else layout,
+            output_attentions=asks_attentions,
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             training=training,
         )
+        if layout is not None and packs:
+            hidden_states = layout.unpack(hidden_states)  # [tokens, hidden] -> [batch, length, hidden]
+            all_hidden_states = None if all_hidden_states is None else tuple(map(layout.unpack, all_hidden_states))
         output = EncoderOutput(last_hidden_state=hidden_states, hidden_states=all_hidden_states, attentions=attentions)
         return as_requested(output, config, return_dict)
 
@@ -118,6 +134,7 @@ class TFElectraForPreTraining(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Score a batch; arguments as in :class:`TFElectraModel`.
@@ -134,10 +151,12 @@ class TFElectraForPreTraining(TFElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
             training=training,
         )
         logits = self.discriminator_predictions(encoded.last_hidden_state)
-        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
+        mask = attention_mask if layout is None else layout.mask_of(logits)
+        loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
@@ -177,6 +196,7 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Predict the tokens of a batch; arguments as in :class:`TFElectraModel`.
@@ -193,6 +213,7 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
             training=training,
         )
         narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
@@ -206,3 +227,7 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean cross-entropy over labelled tokens."""
         return classification_loss(output["logits"], labels["labels"])
+
+
+def _packed(layout: PackedLayout, packs: bool, tensor: Tensor | None) -> Tensor | None:
+    return layout.pack(tensor) if packs and tensor is not None else tensor

@@ -17,12 +17,14 @@ from electra_common.head_options import (
     SPAN_ENDS,
     check_head,
     check_span_labels,
+    check_summary_layout,
     choose_problem_type,
     count_choices,
 )
 from electra_common.outputs import HeadOutput, QuestionAnsweringOutput, as_requested
 from electra_tf.heads import TFElectraClassificationHead, TFElectraSequenceSummary
 from electra_tf.initialization import glorot_initializer
+from electra_tf.layout import PackedLayout, first_tokens, logits_of_real_tokens
 from electra_tf.losses import classification_loss, sequence_classification_loss, span_loss
 from electra_tf.modeling import TFElectraModel
 from electra_tf.pretrained import TFElectraPreTrainedModel
@@ -57,6 +59,7 @@ class TFElectraForTokenClassification(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Tag a batch; arguments as in :class:`TFElectraModel`.
@@ -73,6 +76,7 @@ class TFElectraForTokenClassification(TFElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
             training=training,
         )
         logits = self.classifier(self.dropout(encoded.last_hidden_state, training=training))
@@ -113,6 +117,7 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Classify a batch; arguments as in :class:`TFElectraModel`.
@@ -134,9 +139,10 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
             training=training,
         )
-        logits = self.classifier(encoded.last_hidden_state, training=training)
+        logits = self.classifier(first_tokens(encoded.last_hidden_state, layout), training=training)
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
@@ -179,6 +185,7 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> QuestionAnsweringOutput | tuple[Any, ...]:
         """Look for answers in a batch; arguments as in :class:`TFElectraModel`.
@@ -187,6 +194,7 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
             start_positions: [batch], the answer's first token; with ``end_positions`` gives ``loss``, a mean. Below 0
                 counts as 0; ``length`` or more, as where an answer was cut off, counts as no label.
             end_positions: [batch], the answer's last token.
+            layout: as in the encoder; with one, padding takes no part in the softmax of the loss.
 
         Raises:
             ValueError: only one of the two was given.
@@ -201,13 +209,17 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
             training=training,
         )
         start_logits, end_logits = ops.unstack(self.qa_outputs(encoded.last_hidden_state), axis=-1)  # [batch, length]
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = self.own_loss(
-                {"start_logits": start_logits, "end_logits": end_logits},
+                {
+                    "start_logits": logits_of_real_tokens(start_logits, layout),
+                    "end_logits": logits_of_real_tokens(end_logits, layout),
+                },
                 {"start_positions": start_positions, "end_positions": end_positions},
                 attention_mask,
             )
@@ -256,6 +268,7 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        layout: PackedLayout | None = None,
         training: bool | None = None,
     ) -> HeadOutput | tuple[Any, ...]:
         """Score the choices of a batch; arguments as in :class:`TFElectraModel`, with an axis of choices before length.
@@ -264,8 +277,9 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
             labels: [batch], the number of the right choice, -100 for a row without one; gives ``loss``, their mean.
 
         Raises:
-            ValueError: an input has no axis of choices.
+            ValueError: an input has no axis of choices, or the summary needs padding that a layout leaves out.
         """
+        check_summary_layout(self.config, layout)
         choices = count_choices(_shape(input_ids), _shape(inputs_embeds))
         encoded = self.electra(
             _without_choices(input_ids),
@@ -276,6 +290,7 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            layout=layout,
             training=training,
         )
         summary = self.sequence_summary(encoded.last_hidden_state, training=training)  # [batch * choices, hidden]

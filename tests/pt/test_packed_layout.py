@@ -1,0 +1,255 @@
+"""Padding-free: a packed layout gives what padding gives, and a sequence never sees another one."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.assertions import assert_close
+from support.tolerances import FORWARD, GRADIENT
+
+torch = pytest.importorskip("torch")
+
+import electra_pt  # noqa: E402
+from electra_common import ElectraConfig  # noqa: E402
+from electra_pt import (  # noqa: E402
+    ElectraForMaskedLM,
+    ElectraForMultipleChoice,
+    ElectraForPreTraining,
+    ElectraForQuestionAnswering,
+    ElectraModel,
+)
+from electra_pt.layout import PackedLayout  # noqa: E402
+
+CONFIG = ElectraConfig(
+    vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    intermediate_size=40, max_position_embeddings=19, initializer_range=0.3, num_labels=2,
+    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, summary_last_dropout=0.0,
+)  # fmt: skip
+LENGTH = 19
+TOKEN_HEADS = ("ElectraModel", "ElectraForPreTraining", "ElectraForMaskedLM", "ElectraForTokenClassification")
+HEADS = (*TOKEN_HEADS, "ElectraForSequenceClassification", "ElectraForMultipleChoice")
+# 1 and the maximum are always there.
+LENGTHS = st.lists(st.integers(1, LENGTH), max_size=5).flatmap(lambda some: st.permutations([*some, 1, LENGTH]))
+
+
+def model_of(head):
+    torch.manual_seed(4)
+    return getattr(electra_pt, head)(CONFIG).train()
+
+
+def batch_of(lengths, head="", seed=0):
+    """Return (inputs, mask, labels) with rows of these lengths; of multiple choice, two choices a row."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = (torch.arange(LENGTH)[None] < torch.tensor(lengths)[:, None]).long()
+    if head == "ElectraForMultipleChoice":
+        mask = torch.stack([mask, mask.flip(0)], 1)  # [batch, choices, length]
+    inputs = {
+        "input_ids": torch.randint(1, 97, mask.shape, generator=generator),
+        "token_type_ids": torch.randint(0, 2, mask.shape, generator=generator),
+    }
+    if head == "ElectraModel":
+        return inputs, mask, {}
+    if head in TOKEN_HEADS:
+        wide = torch.randint(0, 2, mask.shape, generator=generator)
+        return inputs, mask, {"labels": wide if head == "ElectraForPreTraining" else wide.masked_fill(mask == 0, -100)}
+    return inputs, mask, {"labels": torch.randint(0, 2, (len(lengths),), generator=generator)}
+
+
+def at_real_tokens(tensor, mask):
+    return tensor[mask == 1] if tensor.shape[:2] == mask.shape else tensor
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@settings(max_examples=12, deadline=None)
+@given(lengths=LENGTHS)
+def test_packed_equals_padded(head, lengths):
+    model = model_of(head)
+    inputs, mask, labels = batch_of(lengths, head)
+    padded = model(**inputs, attention_mask=mask, **labels, output_hidden_states=True)
+    packed = model(**inputs, **labels, layout=PackedLayout.from_mask(mask), output_hidden_states=True)
+    real = mask.flatten(0, -2)
+    for name, tensor in padded.flat().items():
+        found = packed.flat()[name]
+        assert found.shape == tensor.shape
+        assert_close(name, at_real_tokens(tensor, real).detach(), at_real_tokens(found, real).detach(), FORWARD)
+    if labels:
+        expected = gradients(model, padded.loss)
+        for name, gradient in gradients(model, packed.loss).items():
+            assert_close(name, expected[name], gradient, GRADIENT)
+
+
+@pytest.mark.parametrize("head", [*HEADS[:-1], "ElectraForQuestionAnswering"])
+@settings(max_examples=6, deadline=None)
+@given(lengths=LENGTHS)
+def test_packed_inputs_give_packed_outputs(head, lengths):
+    model = model_of(head)
+    inputs, mask, labels = batch_of(lengths, head)
+    if head == "ElectraForQuestionAnswering":
+        labels = {"start_positions": torch.zeros(len(lengths)).long(), "end_positions": torch.tensor(lengths) - 1}
+    layout = PackedLayout.from_mask(mask)
+    expected = model(**inputs, **labels, layout=layout)
+    packed_inputs = {name: layout.pack(tensor) for name, tensor in inputs.items()}
+    packed_labels = {name: layout.pack(tensor) if tensor.dim() > 1 else tensor for name, tensor in labels.items()}
+    found = model(**packed_inputs, **packed_labels, layout=layout)
+    for name, tensor in expected.items():
+        wanted = layout.pack(tensor) if tensor.shape[:2] == mask.shape else tensor
+        assert_close(name, wanted.detach(), found[name].detach(), FORWARD)
+
+
+@settings(max_examples=12, deadline=None)
+@given(lengths=LENGTHS, seed=st.integers(0, 1000))
+def test_a_row_never_depends_on_its_neighbours(lengths, seed):
+    model = model_of("ElectraForPreTraining").eval()
+    inputs, mask, _ = batch_of(lengths, seed=seed)
+    others, _, _ = batch_of(lengths, seed=seed + 1)
+    whole = model(**inputs, layout=PackedLayout.from_mask(mask)).logits
+    for row, length in enumerate(lengths):
+        kept = torch.arange(len(lengths))[:, None] == row
+        mixed = {name: torch.where(kept, tensor, others[name]) for name, tensor in inputs.items()}
+        among_others = model(**mixed, layout=PackedLayout.from_mask(mask)).logits
+        alone = model(**{name: tensor[row : row + 1, :length] for name, tensor in inputs.items()}).logits
+        assert_close("among others", whole[row, :length].detach(), among_others[row, :length].detach(), FORWARD)
+        assert_close("alone", alone[0].detach(), whole[row, :length].detach(), FORWARD)
+
+
+def test_real_tokens_may_stand_anywhere_in_a_row():
+    model = model_of("ElectraModel").eval()
+    inputs, _, _ = batch_of([19] * 4)
+    mask = torch.zeros(4, LENGTH, dtype=torch.long)
+    mask[0, 12:] = mask[1, ::3] = mask[2, 5] = mask[3] = 1
+    padded = model(**inputs, attention_mask=mask).last_hidden_state
+    packed = model(**inputs, layout=PackedLayout.from_mask(mask)).last_hidden_state
+    assert_close("real tokens", padded[mask == 1].detach(), packed[mask == 1].detach(), FORWARD)
+    assert torch.count_nonzero(packed[mask == 0]) == 0
+
+
+def test_positions_of_ones_own_are_packed_too():
+    model = model_of("ElectraModel").eval()
+    inputs, mask, _ = batch_of([19, 4, 4])
+    backwards = torch.arange(LENGTH - 1, -1, -1)[None]
+    padded = model(**inputs, attention_mask=mask, position_ids=backwards).last_hidden_state
+    packed = model(**inputs, layout=PackedLayout.from_mask(mask), position_ids=backwards).last_hidden_state
+    assert_close("real tokens", padded[mask == 1].detach(), packed[mask == 1].detach(), FORWARD)
+
+
+def test_answers_are_sought_among_real_tokens_alone():
+    """The loss is the mean of what each row has by itself, without padding."""
+    model = model_of("ElectraForQuestionAnswering")
+    lengths = [19, 1, 7]
+    inputs, mask, _ = batch_of(lengths)
+    positions = {"start_positions": torch.tensor([3, 0, 2]), "end_positions": torch.tensor([18, 0, 40])}
+    found = model(**inputs, **positions, layout=PackedLayout.from_mask(mask))
+    padded = model(**inputs, attention_mask=mask)
+    start_losses, end_losses = [], []
+    for row, length in enumerate(lengths):
+        for name, losses in (("start", start_losses), ("end", end_losses)):
+            logits, place = padded[f"{name}_logits"][row, :length], positions[f"{name}_positions"][row]
+            losses += [-logits.log_softmax(0)[place]] if place < LENGTH else []
+    expected = (sum(start_losses) / 3 + sum(end_losses) / 2) / 2
+    assert_close("loss", expected.detach(), found.loss.detach(), FORWARD)
+
+
+def test_generator_and_discriminator_share_a_layout():
+    inputs, mask, labels = batch_of([19, 3, 8], "ElectraForMaskedLM")
+    layout = PackedLayout.from_mask(mask)
+    generator, discriminator = model_of("ElectraForMaskedLM"), model_of("ElectraForPreTraining")
+    ids = layout.pack(inputs["input_ids"])
+    logits = generator(ids, labels=layout.pack(labels["labels"]), layout=layout).logits
+    sampled = logits.argmax(-1)
+    output = discriminator(sampled, labels=(sampled != ids).long(), layout=layout)
+    assert output.logits.shape == (30,)
+    padded = discriminator(layout.unpack(sampled), mask, labels=layout.unpack((sampled != ids).long()))
+    assert_close("loss", padded.loss.detach(), output.loss.detach(), FORWARD)
+
+
+def test_a_row_put_together_elsewhere_keeps_its_order():
+    lengths = [4, 2, 2, 7, 1]
+    layout = PackedLayout.from_lengths(lengths)
+    row = torch.arange(1, 17)
+    padded = layout.unpack(row)
+    assert [line[line > 0].tolist() for line in padded] == [part.tolist() for part in row.split(lengths)]
+    assert torch.equal(layout.pack(padded), row)
+    assert layout.first(row).tolist() == [1, 5, 7, 9, 16]
+    assert layout.positions.tolist() == [p for length in lengths for p in range(length)]
+    model = model_of("ElectraModel").eval()
+    found = model(row, layout=layout).last_hidden_state
+    expected = torch.cat([model(part[None]).last_hidden_state[0] for part in row.split(lengths)])
+    assert_close("row", expected.detach(), found.detach(), FORWARD)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_dropout_and_recomputation_go_with_it(implementation):
+    config = CONFIG.replace(
+        hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, attn_implementation=implementation
+    )
+    model = ElectraForPreTraining(config).train()
+    inputs, mask, labels = batch_of([19, 1, 7], "ElectraForPreTraining")
+    layout = PackedLayout.from_mask(mask)
+
+    def run():
+        torch.manual_seed(0)
+        return gradients(model, model(**inputs, **labels, layout=layout).loss)
+
+    expected = run()
+    assert all(gradient.isfinite().all() for gradient in expected.values())
+    model.gradient_checkpointing_enable()
+    for name, gradient in run().items():
+        assert torch.equal(expected[name], gradient)
+    losses = {model(**inputs, **labels, layout=layout).loss.item() for _ in range(3)}
+    assert len(losses) == 3
+
+
+def test_fewer_tokens_are_computed():
+    model = model_of("ElectraModel").eval()
+    seen = []
+    model.encoder.layer[0].intermediate.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    inputs, mask, _ = batch_of([19, 1, 7])
+    model(**inputs, layout=PackedLayout.from_mask(mask))
+    assert seen == [(27, 40)]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, ids, mask: m(ids, mask, layout=PackedLayout.from_mask(mask)), "leave attention_mask out"),
+        (lambda m, ids, mask: m(ids, layout=PackedLayout.from_mask(mask), output_attentions=True), "no attention maps"),
+        (lambda m, ids, mask: m(ids[0]), r"must be \[batch, length\], found \[19\]: a packed row needs its layout"),
+        (lambda m, ids, mask: m(ids, layout=PackedLayout.from_mask(mask * 0)), "row 0 has no real token"),
+        (lambda m, ids, mask: PackedLayout.from_lengths([3, 0]), r"at least 1, found \[3, 0\]"),
+    ],
+)
+def test_what_cannot_be_is_refused(call, message):
+    inputs, mask, _ = batch_of([19, 3])
+    with pytest.raises(ValueError, match=message):
+        call(ElectraModel(CONFIG), inputs["input_ids"], mask)
+
+
+def test_a_summary_that_counts_padding_is_refused():
+    inputs, mask, _ = batch_of([19, 3], "ElectraForMultipleChoice")
+    model = ElectraForMultipleChoice(CONFIG.replace(summary_type="mean"))
+    with pytest.raises(ValueError, match="'mean' counts padding"):
+        model(**inputs, layout=PackedLayout.from_mask(mask))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's kernel for many lengths runs on CUDA")
+def test_the_kernel_for_many_lengths_gives_the_same():
+    model = ElectraForMaskedLM(CONFIG).eval().to("cuda", torch.bfloat16)
+    inputs, mask, _ = batch_of([19, 1, 7, 7])
+    inputs, mask = {name: tensor.cuda() for name, tensor in inputs.items()}, mask.cuda()
+    padded = model(**inputs, attention_mask=mask).logits[mask == 1].float()
+    packed = model(**inputs, layout=PackedLayout.from_mask(mask)).logits[mask == 1].float()
+    assert (padded - packed).square().mean().sqrt() < 2**-6 * padded.square().mean().sqrt()
+
+
+def test_question_answering_gives_the_same_logits():
+    model = ElectraForQuestionAnswering(CONFIG).eval()
+    inputs, mask, _ = batch_of([19, 1, 7])
+    padded, packed = model(**inputs, attention_mask=mask), model(**inputs, layout=PackedLayout.from_mask(mask))
+    for name in ("start_logits", "end_logits"):
+        assert_close(name, padded[name][mask == 1].detach(), packed[name][mask == 1].detach(), FORWARD)
