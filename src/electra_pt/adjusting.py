@@ -18,14 +18,9 @@ class AdjustableModel(nn.Module):
     config: ElectraConfig
     is_body = False
 
-    @property
-    def body(self) -> Any:
-        """The encoder, without a head."""
-        return self if self.is_body else self.electra
-
     def get_input_embeddings(self) -> Any:
         """Return the word table, a layer whose weight is [vocabulary, embedding]."""
-        return self.body.embeddings.word_embeddings
+        return encoder_of(self).embeddings.word_embeddings
 
     def set_input_embeddings(self, value: Any) -> None:
         """Put another layer of the same sizes in the word table's place; a tied vocabulary projection follows.
@@ -39,7 +34,7 @@ class AdjustableModel(nn.Module):
         expected = (self.config.vocab_size, self.config.embedding_size)
         if tuple(value.weight.shape) != expected:
             raise ValueError(f"the word table must be {list(expected)}, found {list(value.weight.shape)}")
-        self.body.embeddings.word_embeddings = value
+        encoder_of(self).embeddings.word_embeddings = value
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, *, pad_to_multiple_of: int | None = None
@@ -62,11 +57,11 @@ class AdjustableModel(nn.Module):
         wanted = self.config.vocab_size if new_num_tokens is None else new_num_tokens
         config = resized_config(self.config, wanted, pad_to_multiple_of)
         if config.vocab_size != self.config.vocab_size:
-            self.body.embeddings.word_embeddings = _resized_table(self.get_input_embeddings(), config)
+            encoder_of(self).embeddings.word_embeddings = _resized_table(self.get_input_embeddings(), config)
             head = getattr(self, "generator_lm_head", None)
             if head is not None:
                 head.resize(config)
-            self.config = self.body.config = config
+            self.config = encoder_of(self).config = config
         return self.get_input_embeddings()
 
     def tie_weights(self) -> None:
@@ -77,7 +72,7 @@ class AdjustableModel(nn.Module):
         head = getattr(self, "generator_lm_head", None)
         if head is not None:
             head.tie()
-            self.config = self.body.config = self.config.replace(tie_word_embeddings=True)
+            self.config = encoder_of(self).config = self.config.replace(tie_word_embeddings=True)
 
     def num_parameters(self, *, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return how many numbers the model has; a tied projection counts once.
@@ -86,7 +81,7 @@ class AdjustableModel(nn.Module):
             only_trainable: leave out what is frozen.
             exclude_embeddings: leave out the three tables.
         """
-        tables = _tables(self.body.embeddings) if exclude_embeddings else []
+        tables = _tables(encoder_of(self).embeddings) if exclude_embeddings else []
         left_out = {id(table.weight) for table in tables}
         return sum(
             parameter.numel()
@@ -111,7 +106,7 @@ class AdjustableModel(nn.Module):
         self._set_trainable(True, self.config.num_hidden_layers, True)
 
     def _set_trainable(self, embeddings: bool, layers: int, is_trainable: bool) -> None:
-        body = self.body
+        body = encoder_of(self)
         parts = [body.embeddings, getattr(body, "embeddings_project", None)] if embeddings else []
         for part in (*parts, *body.encoder.layer[:layers]):
             if part is not None:
@@ -122,11 +117,16 @@ class AdjustableModel(nn.Module):
 
         Memory for about a third more time; the gradients are the same, dropout included.
         """
-        self.body.encoder.recomputes = True
+        encoder_of(self).encoder.recomputes = True
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep everything that the gradients need."""
-        self.body.encoder.recomputes = False
+        encoder_of(self).encoder.recomputes = False
+
+
+def encoder_of(model: Any) -> Any:
+    """Return the encoder of a model, which is the model itself where it has no head."""
+    return model if model.is_body else model.electra
 
 
 def _tables(embeddings: Any) -> list[Any]:

@@ -18,14 +18,9 @@ class TFAdjustableModel(keras.Model):
     config: ElectraConfig
     is_body = False
 
-    @property
-    def body(self) -> Any:
-        """The encoder, without a head."""
-        return self if self.is_body else self.electra
-
     def get_input_embeddings(self) -> Any:
         """Return the word table, a layer whose ``embeddings`` are [vocabulary, embedding]."""
-        return self.body.embeddings.word_embeddings
+        return encoder_of(self).embeddings.word_embeddings
 
     def set_input_embeddings(self, value: Any) -> None:
         """Take over the weights of another word table of the same sizes; a tied vocabulary projection follows.
@@ -66,11 +61,11 @@ class TFAdjustableModel(keras.Model):
         config = resized_config(self.config, wanted, pad_to_multiple_of)
         if config.vocab_size != self.config.vocab_size:
             table = _resized_table(self.get_input_embeddings(), config)
-            replaced_layer(self.body.embeddings, "word_embeddings", table)
+            replaced_layer(encoder_of(self).embeddings, "word_embeddings", table)
             head = getattr(self, "generator_lm_head", None)
             if head is not None:
                 head.resize(config)
-            self.config = self.body.config = config
+            self.config = encoder_of(self).config = config
             # What was traced still has the old table in it.
             self.train_function = self.test_function = self.predict_function = None
         return self.get_input_embeddings()
@@ -83,7 +78,7 @@ class TFAdjustableModel(keras.Model):
         head = getattr(self, "generator_lm_head", None)
         if head is not None:
             head.tie()
-            self.config = self.body.config = self.config.replace(tie_word_embeddings=True)
+            self.config = encoder_of(self).config = self.config.replace(tie_word_embeddings=True)
 
     def num_parameters(self, *, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return how many numbers the model has; a tied projection counts once.
@@ -92,7 +87,7 @@ class TFAdjustableModel(keras.Model):
             only_trainable: leave out what is frozen.
             exclude_embeddings: leave out the three tables.
         """
-        tables = _tables(self.body.embeddings) if exclude_embeddings else []
+        tables = _tables(encoder_of(self).embeddings) if exclude_embeddings else []
         left_out = {id(table.embeddings) for table in tables}
         variables = self.trainable_variables if only_trainable else self.weights
         # Dropout keeps the state of its random numbers, integers, among the weights.
@@ -116,7 +111,7 @@ class TFAdjustableModel(keras.Model):
         self._set_trainable(True, self.config.num_hidden_layers, True)
 
     def _set_trainable(self, embeddings: bool, layers: int, is_trainable: bool) -> None:
-        body = self.body
+        body = encoder_of(self)
         parts = [body.embeddings, getattr(body, "embeddings_project", None)] if embeddings else []
         for part in (*parts, *body.encoder.layer[:layers]):
             if part is not None:
@@ -127,11 +122,17 @@ class TFAdjustableModel(keras.Model):
 
         Memory for about a third more time; the gradients are the same, dropout included.
         """
-        self.body.encoder.recomputes = True
+        encoder_of(self).encoder.recomputes = True
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep everything that the gradients need."""
-        self.body.encoder.recomputes = False
+        encoder_of(self).encoder.recomputes = False
+
+
+def encoder_of(model: Any) -> Any:
+    """Return the encoder of a model, which is the model itself where it has no head."""
+    # No property of the model: Keras walks through a model's attributes when it saves, and would go round in circles.
+    return model if model.is_body else model.electra
 
 
 def _tables(embeddings: Any) -> list[Any]:

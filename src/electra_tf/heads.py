@@ -9,7 +9,14 @@ from keras import ops
 
 from electra_common import ElectraConfig
 from electra_tf.activations import activation
-from electra_tf.initialization import draw_rows, glorot_initializer, path_scope, unlocked, weight_initializer
+from electra_tf.initialization import (
+    draw_rows,
+    glorot_initializer,
+    path_scope,
+    undrawn_weights,
+    unlocked,
+    weight_initializer,
+)
 
 Tensor = Any
 
@@ -80,17 +87,18 @@ class TFElectraVocabularyHead(keras.layers.Layer):
     def resize(self, config: ElectraConfig) -> None:
         """Give the vocabulary another size: new biases are 0, new rows of an own projection are drawn."""
         bias = draw_rows(self.bias, config.vocab_size, keras.initializers.Zeros())
+        kernel = None
+        if self.kernel is not None:
+            kernel = draw_rows(ops.transpose(self.kernel), config.vocab_size, weight_initializer(config))
+            del self.kernel
+        del self.bias
         self.config = config
-        with unlocked(self), path_scope(self.path):
-            del self.bias
-            self.bias = self.add_weight(shape=(config.vocab_size,), initializer="zeros", name="bias")
-            self.bias.assign(bias)
-            if self.kernel is not None:
-                kernel = draw_rows(ops.transpose(self.kernel), config.vocab_size, weight_initializer(config))
-                del self.kernel
-                shape = (config.embedding_size, config.vocab_size)
-                self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
-                self.kernel.assign(ops.transpose(kernel))
+        with unlocked(self), path_scope(self.path), undrawn_weights():
+            # In the order of `build`: Keras's files number variables.
+            self.build()
+        self.bias.assign(bias)
+        if kernel is not None:
+            self.kernel.assign(ops.transpose(kernel))
 
     def tie(self) -> None:
         """Give up a projection of its own."""

@@ -15,6 +15,7 @@ from electra_pt import (  # noqa: E402
     ElectraForSequenceClassification,
     ElectraModel,
 )
+from electra_pt.adjusting import encoder_of  # noqa: E402
 
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=3, num_attention_heads=3,
@@ -37,7 +38,7 @@ def test_resizing_keeps_the_rows_that_stay(model_class, size):
     kept = min(97, size)
     assert table.weight.shape == (size, 10)
     assert torch.equal(table.weight[:kept], old[:kept])
-    assert model.config.vocab_size == size == model.body.config.vocab_size
+    assert model.config.vocab_size == size == encoder_of(model).config.vocab_size
     after = model(IDS)[0]
     assert_close("outputs", before[..., :kept].detach(), after[..., :kept].detach(), FORWARD)
 
