@@ -195,6 +195,7 @@ def test_models_work_inside_tf_function(batch, model_class, jit_compile):
 
 
 def test_a_training_step_works_inside_tf_function(batch):
+    keras.utils.set_random_seed(0)
     model = TFElectraForPreTraining(CONFIG.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
     optimizer = keras.optimizers.SGD(0.5)
     variables = model.trainable_variables

@@ -95,13 +95,18 @@ def test_layers_beyond_those_of_the_config_are_unexpected(folder_of):
 def test_a_head_that_the_checkpoint_does_not_have_is_new_with_one_warning(head, architecture):
     folder = TRANSFORMERS / "small-like" / head
     with pytest.warns(UserWarning, match="they were initialised and must be trained before use") as warnings:
-        report = plan_loading(folder, architecture).report
-    config = ElectraConfig.from_pretrained(folder)
+        report = plan_loading(folder, architecture, config_overrides={"num_labels": 2}).report
+    config = ElectraConfig.from_pretrained(folder).replace(num_labels=2)
     encoder = set(expected_shapes(config, "ElectraModel"))
     assert len(warnings) == 1
     assert set(report.new) == set(expected_shapes(config, architecture)) - encoder
     assert set(report.loaded) == encoder
     assert all(name in str(warnings[0].message) for name in report.new)
+
+
+def test_a_head_that_the_config_cannot_make_is_an_error_before_anything_is_built():
+    with pytest.raises(CheckpointError, match=r"Model.*needs num_labels 2.*found 3: pass num_labels=2"):
+        plan_loading(TRANSFORMERS / "small-like" / "Model", "ElectraForQuestionAnswering")
 
 
 @pytest.mark.parametrize(
