@@ -27,6 +27,7 @@ SUMMARY_TYPES: Final = ("first", "last", "mean", "cls_index")
 # Label names are made up for a bare `num_labels`; without a limit, a config.json of one line could fill the memory.
 MAX_LABELS: Final = 1 << 20
 ATTENTION_IMPLEMENTATIONS: Final = ("sdpa", "eager")
+HEADS: Final = ("transformers", "google")
 PROBLEM_TYPES: Final = ("regression", "single_label_classification", "multi_label_classification")
 
 # Fields that exist in other people's configs and would change the numbers, with the only value that does not.
@@ -45,7 +46,8 @@ class ElectraConfig:
     """Sizes and options of one ELECTRA network (a discriminator or a generator).
 
     Sizes are counts, ``*_dropout*`` are probabilities in ``[0, 1]``, ``initializer_range`` is a standard deviation.
-    Field names, defaults and meaning follow transformers 4.57's ``ElectraConfig``; ``generator_hidden_act`` is ours.
+    Field names, defaults and meaning follow transformers 4.57's ``ElectraConfig``; ``generator_hidden_act`` and
+    ``head`` are ours.
 
     ``num_labels``, ``id2label`` and ``label2id`` are linked: give any of them and the others follow.
     ``extra`` holds keys of a ``config.json`` that this library does not know; they are written back unchanged.
@@ -92,6 +94,8 @@ class ElectraConfig:
     output_hidden_states: bool = False
     return_dict: bool = True
     problem_type: str | None = None
+    # Whose head sequence classification has: transformers' with a hidden layer, or Google's without (docs/fidelity).
+    head: str = "transformers"
     num_labels: int | None = None
     id2label: Mapping[int, str] | None = None
     label2id: Mapping[str, int] | None = None
@@ -252,6 +256,8 @@ def _check_choices(config: ElectraConfig) -> None:
         raise ValueError(f"summary_type must be one of {', '.join(SUMMARY_TYPES)}, found {config.summary_type!r}")
     if config.problem_type is not None and config.problem_type not in PROBLEM_TYPES:
         raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}, found {config.problem_type!r}")
+    if config.head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}, found {config.head!r}")
     if config.attn_implementation not in (None, *ATTENTION_IMPLEMENTATIONS):
         known = ", ".join(ATTENTION_IMPLEMENTATIONS)
         raise ValueError(f"attn_implementation must be None or one of {known}, found {config.attn_implementation!r}")

@@ -11,6 +11,7 @@ from typing import Any, Final
 from electra_common.config import ElectraConfig
 
 _CLASSIFIERS: Final = ("ElectraForSequenceClassification", "ElectraForTokenClassification")
+_WITHOUT_GOOGLE_HEAD: Final = ("ElectraForQuestionAnswering", "ElectraForMultipleChoice")
 SPAN_ENDS: Final = 2  # a question answering head gives each token one logit as a start and one as an end
 
 CHOICE_RANK: Final = 3  # [batch, choices, length]
@@ -35,6 +36,8 @@ def check_head(config: ElectraConfig, architecture: str) -> None:
         )
     if architecture == "ElectraForMultipleChoice":
         _check_summary(config)
+    if config.head == "google" and architecture in _WITHOUT_GOOGLE_HEAD:
+        raise ValueError(f'{architecture} has no head="google": leave head out')
 
 
 def _check_summary(config: ElectraConfig) -> None:

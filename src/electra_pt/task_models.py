@@ -83,7 +83,11 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         super().__init__(config)
         check_head(config, "ElectraForSequenceClassification")
         self.electra = ElectraModel(config)
-        self.classifier = ElectraClassificationHead(config)
+        is_google = config.head == "google"  # one linear layer; the other head drops by itself
+        self.dropout = nn.Dropout(config.head_dropout_prob if is_google else 0.0)
+        self.classifier = (
+            Linear(config.hidden_size, config.label_count) if is_google else ElectraClassificationHead(config)
+        )
         self.initialize()
 
     def forward(
@@ -121,7 +125,7 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
             return_dict=True,
             layout=layout,
         )
-        logits = self.classifier(first_tokens(encoded.last_hidden_state, layout))
+        logits = self.classifier(self.dropout(first_tokens(encoded.last_hidden_state, layout)))
         loss = None if labels is None else self._loss(logits, labels)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions

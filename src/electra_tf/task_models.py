@@ -99,11 +99,19 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
         check_head(config, "ElectraForSequenceClassification")
         with keras.name_scope(self.name):
             self.electra = TFElectraModel(config, dtype=self.dtype_policy)
-        self.classifier = TFElectraClassificationHead(config, name="classifier", dtype=self.dtype_policy)
+        self.is_google = config.head == "google"  # one linear layer; the other head drops by itself
+        self.dropout = keras.layers.Dropout(
+            config.head_dropout_prob if self.is_google else 0.0, dtype=self.dtype_policy
+        )
+        self.classifier = (
+            _classifier(config.label_count, "classifier", self.dtype_policy)
+            if self.is_google
+            else TFElectraClassificationHead(config, name="classifier", dtype=self.dtype_policy)
+        )
         self.initialize()
 
     def build(self, input_shape: Any = None) -> None:
-        self.classifier.build()
+        self.classifier.build((None, self.config.hidden_size))
 
     def call(
         self,
@@ -142,7 +150,8 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
             layout=layout,
             training=training,
         )
-        logits = self.classifier(first_tokens(encoded.last_hidden_state, layout), training=training)
+        first = self.dropout(first_tokens(encoded.last_hidden_state, layout), training=training)
+        logits = self.classifier(first) if self.is_google else self.classifier(first, training=training)
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
         output = HeadOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions

@@ -359,3 +359,45 @@ def test_numbers_of_labels_can_be_given_when_loading():
         model = ElectraForTokenClassification.from_pretrained(folder, num_labels=7)
     assert model.classifier.weight.shape == (7, 24)
     assert torch.isfinite(model.classifier.weight).all()
+
+
+# Google's head --------------------------------------------------------------------------------------------------------
+
+
+def test_googles_head_is_one_linear_layer_on_the_first_token(tmp_path):
+    config = CONFIG.replace(head="google", num_labels=2)
+    model = ElectraForSequenceClassification(config).eval()
+    torch.nn.init.normal_(model.classifier.bias)
+    batch = batch_for(ElectraForSequenceClassification)
+    hidden = model.electra(**batch).last_hidden_state
+    expected = (hidden[:, 0] @ model.classifier.weight.T + model.classifier.bias).detach()
+    assert_close("logits", expected, model(**batch).logits.detach(), FORWARD)
+    assert set(canonical_state(model)) == set(expected_shapes(config, "ElectraForSequenceClassification"))
+    model.save_pretrained(tmp_path)
+    again = ElectraForSequenceClassification.from_pretrained(tmp_path)
+    assert again.config.head == "google"
+    assert_close("logits", expected, again(**batch).logits.detach(), FORWARD)
+
+
+def test_googles_head_drops_what_it_takes():
+    config = CONFIG.replace(**{**NO_DROPOUT, "head": "google", "classifier_dropout": 1.0})
+    model = ElectraForSequenceClassification(config).train()
+    torch.nn.init.normal_(model.classifier.bias)
+    logits = model(**batch_for(ElectraForSequenceClassification)).logits
+    assert_close("logits", model.classifier.bias.detach().expand(BATCH, 2), logits.detach(), 0.0)
+
+
+@pytest.mark.parametrize("model_class", [ElectraForQuestionAnswering, ElectraForMultipleChoice])
+def test_where_google_has_no_such_head_it_is_refused(model_class):
+    with pytest.raises(ValueError, match='has no head="google"'):
+        model_class(CONFIG.replace(head="google"))
+
+
+def test_a_new_google_head_on_a_loaded_encoder():
+    folder = TRANSFORMERS / "small-like" / "ForSequenceClassification"
+    with pytest.warns(UserWarning, match=r"classifier\.weight"):
+        model, report = ElectraForSequenceClassification.from_pretrained(
+            folder, head="google", output_loading_info=True
+        )
+    assert set(report.new) == {"classifier.weight", "classifier.bias"}
+    assert_documented_scheme({name: canonical_state(model)[name].numpy() for name in report.new}, model.config)

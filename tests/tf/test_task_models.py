@@ -300,3 +300,45 @@ def test_numbers_of_labels_can_be_given_when_loading():
     with pytest.warns(UserWarning, match="classifier"):
         model = TFElectraForTokenClassification.from_pretrained(folder, num_labels=7)
     assert model.classifier.kernel.shape == (24, 7)
+
+
+# Google's head --------------------------------------------------------------------------------------------------------
+
+
+def test_googles_head_is_one_linear_layer_on_the_first_token(tmp_path):
+    config = CONFIG.replace(head="google", num_labels=2)
+    model = TFElectraForSequenceClassification(config)
+    model.classifier.bias.assign(BIAS)
+    batch = batch_for(TFElectraForSequenceClassification)
+    hidden = model.electra(**batch).last_hidden_state
+    expected = np.asarray(hidden[:, 0]) @ np.asarray(model.classifier.kernel) + BIAS
+    assert_close("logits", expected, model(**batch).logits, FORWARD)
+    assert set(canonical_state(model)) == set(expected_shapes(config, "ElectraForSequenceClassification"))
+    model.save_pretrained(tmp_path)
+    again = TFElectraForSequenceClassification.from_pretrained(tmp_path)
+    assert again.config.head == "google"
+    assert_close("logits", expected, again(**batch).logits, FORWARD)
+
+
+def test_googles_head_drops_what_it_takes():
+    config = CONFIG.replace(**{**NO_DROPOUT, "head": "google", "classifier_dropout": 1.0})
+    model = TFElectraForSequenceClassification(config)
+    model.classifier.bias.assign(BIAS)
+    logits = model(**batch_for(TFElectraForSequenceClassification), training=True).logits
+    assert_close("logits", np.broadcast_to(BIAS, (BATCH, 2)), logits, 0.0)
+
+
+@pytest.mark.parametrize("model_class", [TFElectraForQuestionAnswering, TFElectraForMultipleChoice])
+def test_where_google_has_no_such_head_it_is_refused(model_class):
+    with pytest.raises(ValueError, match='has no head="google"'):
+        model_class(CONFIG.replace(head="google"))
+
+
+def test_a_new_google_head_on_a_loaded_encoder():
+    folder = TRANSFORMERS / "small-like" / "ForSequenceClassification"
+    with pytest.warns(UserWarning, match=r"classifier\.weight"):
+        model, report = TFElectraForSequenceClassification.from_pretrained(
+            folder, head="google", output_loading_info=True
+        )
+    assert set(report.new) == {"classifier.weight", "classifier.bias"}
+    assert_documented_scheme({name: turned(name, canonical_state(model)[name]) for name in report.new}, model.config)

@@ -28,7 +28,7 @@ from electra_common.weights.names import (
     find_row,
 )
 from electra_common.weights.report import LoadReport, WrongShape
-from electra_common.weights.shapes import count_layers, expected_shapes
+from electra_common.weights.shapes import count_layers, expected_shapes, parts_of
 from electra_common.weights.tensors import FLOATING_DTYPES, StoredTensor
 
 
@@ -145,14 +145,15 @@ def match(
     if config.num_hidden_layers > len(component.tensors):
         raise CheckpointError(f"{source}: the config asks for {config.num_hidden_layers} layers, the file has {layers}")
     expected = expected_shapes(config, architecture)
+    parts = parts_of(config, architecture)
     weights = {name: tensor for name, tensor in component.tensors.items() if tensor.dtype in FLOATING_DTYPES}
     loaded = {name: tensor for name, tensor in weights.items() if expected.get(name) == tensor.shape}
     absent = [name for name in expected if name not in weights]
-    new = _new_heads(absent, component, architecture)
+    new = _new_heads(absent, component, parts)
     leftovers = dict(component.leftovers)
     unexpected = [*component.unexpected, *_not_weights(component)]
     for name in weights.keys() - expected.keys():
-        if _part(name) in (BODY, *ARCHITECTURE_PARTS[architecture]):
+        if _part(name) in (BODY, *parts):
             unexpected.append(name)
         else:
             leftovers[name] = _UNUSED_HEAD.format(architecture)
@@ -185,9 +186,8 @@ def _not_weights(component: Component) -> list[str]:
     return [f"{name} of {item.dtype}" for name, item in component.tensors.items() if item.dtype not in FLOATING_DTYPES]
 
 
-def _new_heads(absent: list[str], component: Component, architecture: str) -> set[str]:
+def _new_heads(absent: list[str], component: Component, parts: tuple[str, ...]) -> set[str]:
     """A head is new if the checkpoint has nothing of it; a part of a head would be a damaged checkpoint."""
-    parts = set(ARCHITECTURE_PARTS[architecture])
     if any(_part(name) in parts for name in component.tensors):
         return set()
     return {name for name in absent if _part(name) != BODY}

@@ -139,6 +139,9 @@ ARCHITECTURE_PARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 EMBEDDINGS_PREFIX: Final = "electra.embeddings."  # the tables and their LayerNorm; the projection is not one of them
+# Where a config with head="google" has another head: one linear layer, as token classification has.
+GOOGLE_PARTS: Final[dict[str, tuple[str, ...]]] = {"ElectraForSequenceClassification": ("classification",)}
+
 WORD_EMBEDDINGS: Final = "electra.embeddings.word_embeddings.weight"
 TIED_VOCABULARY_WEIGHT: Final = "generator_lm_head.weight"  # the word table again, unless tie_word_embeddings is off
 

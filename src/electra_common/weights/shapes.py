@@ -11,7 +11,16 @@ from typing import Any, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, TIED_VOCABULARY_WEIGHT, Row, find_row, layer_of, rows
+from electra_common.weights.names import (
+    ARCHITECTURE_PARTS,
+    BODY,
+    GOOGLE_PARTS,
+    TIED_VOCABULARY_WEIGHT,
+    Row,
+    find_row,
+    layer_of,
+    rows,
+)
 from electra_common.weights.tensors import StoredTensor
 
 Shape = tuple[int, ...]
@@ -57,7 +66,13 @@ def _has_row(row: Row, config: ElectraConfig, architecture: str) -> bool:
         return False
     if row.part == "multiple_choice" and not config.summary_use_proj:
         return False
-    return row.part == BODY or row.part in ARCHITECTURE_PARTS[architecture]
+    return row.part == BODY or row.part in parts_of(config, architecture)
+
+
+def parts_of(config: ElectraConfig, architecture: str) -> tuple[str, ...]:
+    """Return the heads of a model class with this config, by the names of the table's parts."""
+    usual = ARCHITECTURE_PARTS[architecture]
+    return GOOGLE_PARTS.get(architecture, usual) if config.head == "google" else usual
 
 
 def infer_config(
