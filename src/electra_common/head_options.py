@@ -11,7 +11,12 @@ from typing import Any, Final
 from electra_common.config import ElectraConfig
 
 _CLASSIFIERS: Final = ("ElectraForSequenceClassification", "ElectraForTokenClassification")
-_WITHOUT_GOOGLE_HEAD: Final = ("ElectraForQuestionAnswering", "ElectraForMultipleChoice")
+_WITHOUT_GOOGLE_HEAD: Final = ("ElectraForMultipleChoice",)
+# Google's head for answers: numbers of its code.
+ANSWER_HIDDEN_SIZE: Final = 512
+BEAM_SIZE: Final = 20
+OUTSIDE_ANSWER: Final = -1000.0  # added to logits where no answer may start or end
+IMPOSSIBLE_WEIGHT: Final = 0.5  # of the loss of answerability
 SPAN_ENDS: Final = 2  # a question answering head gives each token one logit as a start and one as an end
 
 CHOICE_RANK: Final = 3  # [batch, choices, length]
@@ -89,10 +94,20 @@ def check_label_shape(found: Sequence[int | None], expected: Sequence[int | None
         raise ValueError(f"labels must be {list(expected)}, as the logits are; found {list(found)}")
 
 
-def check_span_labels(start_positions: object, end_positions: object) -> None:
-    """Check that a span is labelled with both of its ends, or not at all; raises ValueError."""
+def check_span_labels(
+    config: ElectraConfig, layout: object, start_positions: object, end_positions: object, is_impossible: object
+) -> None:
+    """Check that a span is labelled with both of its ends, or not at all, and that the head takes what is given.
+
+    Raises:
+        ValueError: it does not.
+    """
     if (start_positions is None) != (end_positions is None):
         raise ValueError("give both start_positions and end_positions, or neither")
+    if is_impossible is not None and (config.head != "google" or start_positions is None):
+        raise ValueError('is_impossible goes together with positions and head="google"')
+    if layout is not None and config.head == "google":
+        raise ValueError('head="google" looks at whole rows: leave layout out')
 
 
 def count_choices(ids_shape: Sequence[Any] | None, embeds_shape: Sequence[Any] | None) -> Any:

@@ -87,9 +87,17 @@ class QuestionAnsweringOutput(ModelOutput):
 
     Fields: ``loss``, a scalar, if positions were given; ``start_logits`` and ``end_logits``, [batch, length] each;
     ``hidden_states`` and ``attentions`` as in :class:`EncoderOutput`.
+
+    With ``head="google"``, ``end_logits`` are those given the start that was labelled, or else the most probable one.
+    Without labels there are beams: ``start_top_log_probs`` and ``start_top_index`` [batch, beam], and for each of these
+    starts ``end_top_log_probs`` and ``end_top_index`` [batch, beam, beam]. ``impossible_logits`` [batch] are positive
+    where the text has no answer.
     """
 
-    field_names = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
+    field_names = (
+        "loss", "start_logits", "end_logits", "start_top_log_probs", "start_top_index", "end_top_log_probs",
+        "end_top_index", "impossible_logits", "hidden_states", "attentions",
+    )  # fmt: skip
 
 
 def as_requested(output: Output, config: ElectraConfig, return_dict: bool | None) -> Output | tuple[Any, ...]:

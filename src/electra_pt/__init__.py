@@ -3,9 +3,9 @@
 from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, ElectraTokenizerFast
 from electra_pt.layout import PackedLayout
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel
+from electra_pt.question_answering import ElectraForQuestionAnswering
 from electra_pt.task_models import (
     ElectraForMultipleChoice,
-    ElectraForQuestionAnswering,
     ElectraForSequenceClassification,
     ElectraForTokenClassification,
 )

@@ -4,7 +4,7 @@
 embeddings, linear layers                   normal of ``initializer_range``, cut off at two deviations
 ``embeddings_project``, the last layer of   Glorot uniform: Google's code leaves these at TensorFlow's
 the discriminator's head and of each head   default
-for fine-tuning
+for fine-tuning, all of Google's own heads
 biases                                      0
 LayerNorm                                   1 and 0
 the word table's padding row                0 (transformers; it never gets a gradient from the lookup)
@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from electra_common import ElectraConfig
 
 # Module names that Google's code builds without naming an initialiser.
-GLOROT_MODULES = ("embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs")
+GLOROT_MODULES = (
+    "embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs", "start_classifier", "end_dense",
+    "end_classifier", "impossible_dense", "impossible_classifier",
+)  # fmt: skip
 
 
 class Linear(nn.Linear):

@@ -87,6 +87,18 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
     return (start_loss + classification_loss(end_logits, _within(end_positions, length))) / 2
 
 
+def impossible_loss(impossible_logits: Tensor, is_impossible: Tensor) -> Tensor:
+    """Mean binary cross-entropy of whether a text has no answer.
+
+    Args:
+        impossible_logits: [batch], positive for no answer.
+        is_impossible: [batch], 1 for no answer.
+    """
+    targets = is_impossible.float().reshape(-1)
+    losses = F.binary_cross_entropy_with_logits(impossible_logits.float(), targets, reduction="none")
+    return weighted_mean(losses, torch.ones_like(losses))
+
+
 def _within(positions: Tensor, length: int) -> Tensor:
     """Return positions [batch] as labels: the rules are transformers'."""
     positions = positions.reshape(-1).clamp(min=0)  # [batch, 1] -> [batch]

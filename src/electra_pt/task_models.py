@@ -1,4 +1,4 @@
-"""The models for fine-tuning: the encoder with a head for tokens, sequences, answers or choices.
+"""The models for fine-tuning: the encoder with a head for tokens, sequences or choices.
 
 Heads, dropout and losses are those of transformers; :mod:`electra_common.head_options` says which configs they take.
 """
@@ -11,18 +11,16 @@ from torch import Tensor, nn
 
 from electra_common import ElectraConfig
 from electra_common.head_options import (
-    SPAN_ENDS,
     check_head,
-    check_span_labels,
     check_summary_layout,
     choose_problem_type,
     count_choices,
 )
-from electra_common.outputs import HeadOutput, QuestionAnsweringOutput, as_requested
+from electra_common.outputs import HeadOutput, as_requested
 from electra_pt.heads import ElectraClassificationHead, ElectraSequenceSummary
 from electra_pt.initialization import Linear
-from electra_pt.layout import PackedLayout, first_tokens, logits_of_real_tokens
-from electra_pt.losses import classification_loss, sequence_classification_loss, span_loss
+from electra_pt.layout import PackedLayout, first_tokens
+from electra_pt.losses import classification_loss, sequence_classification_loss
 from electra_pt.modeling import ElectraModel
 from electra_pt.pretrained import ElectraPreTrainedModel
 
@@ -137,73 +135,6 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
             self.config, labels_are_floating=labels.is_floating_point(), labels_rank=labels.dim()
         )
         return sequence_classification_loss(logits, labels, problem_type)
-
-
-class ElectraForQuestionAnswering(ElectraPreTrainedModel):
-    """Where an answer starts and ends in a text: ``start_logits`` and ``end_logits`` are [batch, length]."""
-
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        check_head(config, "ElectraForQuestionAnswering")
-        self.electra = ElectraModel(config)
-        self.qa_outputs = Linear(config.hidden_size, SPAN_ENDS)
-        self.initialize()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,
-        end_positions: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: PackedLayout | None = None,
-    ) -> QuestionAnsweringOutput | tuple[Any, ...]:
-        """Look for answers in a batch; arguments as in :class:`ElectraModel`.
-
-        Args:
-            start_positions: [batch], the answer's first token; with ``end_positions`` gives ``loss``, a mean. Below 0
-                counts as 0; ``length`` or more, as where an answer was cut off, counts as no label.
-            end_positions: [batch], the answer's last token.
-            layout: as in the encoder; with one, padding takes no part in the softmax of the loss.
-
-        Raises:
-            ValueError: only one of the two was given.
-        """
-        check_span_labels(start_positions, end_positions)
-        encoded = self.electra(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-            layout=layout,
-        )
-        start_logits, end_logits = self.qa_outputs(encoded.last_hidden_state).unbind(-1)  # [batch, length] each
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = span_loss(
-                logits_of_real_tokens(start_logits, layout),
-                logits_of_real_tokens(end_logits, layout),
-                start_positions,
-                end_positions,
-            )
-        output = QuestionAnsweringOutput(
-            loss=loss,
-            start_logits=start_logits,
-            end_logits=end_logits,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
-        return as_requested(output, self.config, return_dict)
 
 
 class ElectraForMultipleChoice(ElectraPreTrainedModel):

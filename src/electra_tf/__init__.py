@@ -24,9 +24,9 @@ from electra_common import (  # noqa: E402 (the backend comes first)
 )
 from electra_tf.layout import PackedLayout  # noqa: E402
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
+from electra_tf.question_answering import TFElectraForQuestionAnswering  # noqa: E402
 from electra_tf.task_models import (  # noqa: E402
     TFElectraForMultipleChoice,
-    TFElectraForQuestionAnswering,
     TFElectraForSequenceClassification,
     TFElectraForTokenClassification,
 )

@@ -88,6 +88,18 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
     return (start_loss + classification_loss(end_logits, _within(end_positions, length))) / 2
 
 
+def impossible_loss(impossible_logits: Tensor, is_impossible: Tensor) -> Tensor:
+    """Mean binary cross-entropy of whether a text has no answer.
+
+    Args:
+        impossible_logits: [batch], positive for no answer.
+        is_impossible: [batch], 1 for no answer.
+    """
+    targets = ops.reshape(ops.cast(is_impossible, "float32"), (-1,))
+    losses = ops.binary_crossentropy(targets, ops.cast(impossible_logits, "float32"), from_logits=True)
+    return weighted_mean(losses, ops.ones_like(losses))
+
+
 def _within(positions: Tensor, length: Any) -> Tensor:
     """Return positions [batch] as labels: the rules are transformers'."""
     positions = ops.maximum(ops.reshape(ops.cast(positions, "int32"), (-1,)), 0)  # [batch, 1] -> [batch]

@@ -1,4 +1,4 @@
-"""The models for fine-tuning: the encoder with a head for tokens, sequences, answers or choices.
+"""The models for fine-tuning: the encoder with a head for tokens, sequences or choices.
 
 Heads, dropout and losses are those of transformers; :mod:`electra_common.head_options` says which configs they take.
 """
@@ -14,18 +14,16 @@ from keras import ops
 from electra_common import ElectraConfig
 from electra_common.head_options import (
     CHOICE_RANK,
-    SPAN_ENDS,
     check_head,
-    check_span_labels,
     check_summary_layout,
     choose_problem_type,
     count_choices,
 )
-from electra_common.outputs import HeadOutput, QuestionAnsweringOutput, as_requested
+from electra_common.outputs import HeadOutput, as_requested
 from electra_tf.heads import TFElectraClassificationHead, TFElectraSequenceSummary
 from electra_tf.initialization import glorot_initializer
-from electra_tf.layout import PackedLayout, first_tokens, logits_of_real_tokens
-from electra_tf.losses import classification_loss, sequence_classification_loss, span_loss
+from electra_tf.layout import PackedLayout, first_tokens
+from electra_tf.losses import classification_loss, sequence_classification_loss
 from electra_tf.modeling import TFElectraModel
 from electra_tf.pretrained import TFElectraPreTrainedModel
 
@@ -165,86 +163,6 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
             self.config, labels_are_floating=keras.backend.is_float_dtype(given.dtype), labels_rank=len(given.shape)
         )
         return sequence_classification_loss(output["logits"], given, problem_type)
-
-
-class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
-    """Where an answer starts and ends in a text: ``start_logits`` and ``end_logits`` are [batch, length]."""
-
-    def __init__(self, config: ElectraConfig, **options: Any) -> None:
-        super().__init__(config, **options)
-        check_head(config, "ElectraForQuestionAnswering")
-        with keras.name_scope(self.name):
-            self.electra = TFElectraModel(config, dtype=self.dtype_policy)
-        self.qa_outputs = _classifier(SPAN_ENDS, "qa_outputs", self.dtype_policy)
-        self.initialize()
-
-    def build(self, input_shape: Any = None) -> None:
-        self.qa_outputs.build((None, None, self.config.hidden_size))
-
-    def call(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        *,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,
-        end_positions: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: PackedLayout | None = None,
-        training: bool | None = None,
-    ) -> QuestionAnsweringOutput | tuple[Any, ...]:
-        """Look for answers in a batch; arguments as in :class:`TFElectraModel`.
-
-        Args:
-            start_positions: [batch], the answer's first token; with ``end_positions`` gives ``loss``, a mean. Below 0
-                counts as 0; ``length`` or more, as where an answer was cut off, counts as no label.
-            end_positions: [batch], the answer's last token.
-            layout: as in the encoder; with one, padding takes no part in the softmax of the loss.
-
-        Raises:
-            ValueError: only one of the two was given.
-        """
-        check_span_labels(start_positions, end_positions)
-        encoded = self.electra(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-            layout=layout,
-            training=training,
-        )
-        start_logits, end_logits = ops.unstack(self.qa_outputs(encoded.last_hidden_state), axis=-1)  # [batch, length]
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = self.own_loss(
-                {
-                    "start_logits": logits_of_real_tokens(start_logits, layout),
-                    "end_logits": logits_of_real_tokens(end_logits, layout),
-                },
-                {"start_positions": start_positions, "end_positions": end_positions},
-                attention_mask,
-            )
-        output = QuestionAnsweringOutput(
-            loss=loss,
-            start_logits=start_logits,
-            end_logits=end_logits,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
-        return as_requested(output, self.config, return_dict)
-
-    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
-        """Return the mean of the losses of start and end."""
-        ends = (labels["start_positions"], labels["end_positions"])
-        return span_loss(output["start_logits"], output["end_logits"], *ends)
 
 
 class TFElectraForMultipleChoice(TFElectraPreTrainedModel):

@@ -79,6 +79,9 @@ CASES = [
                                                       "problem_type": "regression"}, padded=False),
     Case("answers", ANSWERS, {"num_hidden_layers": 2},
          without_gradient=("qa_outputs.bias", "layer.1.output.LayerNorm.bias")),
+    Case("sequence classes, Google's head", SEQUENCES, {"num_hidden_layers": 1, "num_labels": 6, "head": "google"}),
+    Case("answers, Google's head", ANSWERS, {"num_hidden_layers": 2, "head": "google"},
+         without_gradient=("start_classifier.bias", "end_classifier.bias")),
     Case("choices", CHOICES, {"num_hidden_layers": 2, "num_labels": 6}, without_gradient=("classifier.bias",)),
     Case("choices, mean", CHOICES, {"num_hidden_layers": 1, "summary_type": "mean", "summary_activation": "tanh"},
          without_gradient=("classifier.bias",)),
@@ -136,7 +139,8 @@ def _labels(case, random):
     if case.architecture == TOKENS:
         return {"labels": _some(random, random.integers(0, 6, (ROWS, LENGTH)))}
     if case.architecture == ANSWERS:  # also below 0 and beyond the end
-        return {f"{end}_positions": random.integers(-2, LENGTH + 3, ROWS) for end in ("start", "end")}
+        labels = {f"{end}_positions": random.integers(-2, LENGTH + 3, ROWS) for end in ("start", "end")}
+        return {**labels, **({"is_impossible": random.integers(0, 2, ROWS)} if case.config.head == "google" else {})}
     if case.architecture == CHOICES:
         return {"labels": random.integers(0, NUM_CHOICES, ROWS)}
     if case.architecture == SEQUENCES:

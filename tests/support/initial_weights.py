@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 
-GLOROT = ("embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs")
+GLOROT = (
+    "embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs", "start_classifier", "end_dense",
+    "end_classifier", "impossible_dense", "impossible_classifier",
+)  # fmt: skip
 # A normal that is cut off at two deviations has this share of its deviation.
 CUT_OFF_SHARE = 0.8796
 # How many standard errors a mean or a spread may be off; the seeds are fixed, so this is no lottery.

@@ -124,6 +124,11 @@ MODULES: Final = (
     _head("sequence_classification", "classifier.out_proj", LINEAR, "labels", "hidden", google=None),
     _head("classification", "classifier", LINEAR, "labels", "hidden", google=None),
     _head("question_answering", "qa_outputs", LINEAR, "labels", "hidden", google=None),
+    _head("google_answers", "answer_head.start_classifier", LINEAR, "one", "hidden", google=None),
+    _head("google_answers", "answer_head.end_dense", LINEAR, "answer", "two_states", google=None),
+    _head("google_answers", "answer_head.end_classifier", LINEAR, "one", "answer", google=None),
+    _head("google_answers", "answer_head.impossible_dense", LINEAR, "answer", "two_states", google=None),
+    _head("google_answers", "answer_head.impossible_classifier", LINEAR, "one", "answer", google=None),
     _head("multiple_choice", "sequence_summary.summary", LINEAR, "summary", "hidden", google=None),
 )  # fmt: skip
 
@@ -139,8 +144,11 @@ ARCHITECTURE_PARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 EMBEDDINGS_PREFIX: Final = "electra.embeddings."  # the tables and their LayerNorm; the projection is not one of them
-# Where a config with head="google" has another head: one linear layer, as token classification has.
-GOOGLE_PARTS: Final[dict[str, tuple[str, ...]]] = {"ElectraForSequenceClassification": ("classification",)}
+# Where a config with head="google" has another head; that for sequences is one linear layer, as for tokens.
+GOOGLE_PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "ElectraForSequenceClassification": ("classification",),
+    "ElectraForQuestionAnswering": ("google_answers",),
+}
 
 WORD_EMBEDDINGS: Final = "electra.embeddings.word_embeddings.weight"
 TIED_VOCABULARY_WEIGHT: Final = "generator_lm_head.weight"  # the word table again, unless tie_word_embeddings is off

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
+from electra_common.head_options import ANSWER_HIDDEN_SIZE
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.names import (
     ARCHITECTURE_PARTS,
@@ -56,7 +57,7 @@ def _sizes(config: ElectraConfig, architecture: str) -> dict[str, int]:
         sizes["labels"] = 1  # its classifier gives one score a choice
     # As in transformers; `electra_common.head_options` refuses a width that the classifier behind it does not take.
     summary = config.label_count if config.summary_proj_to_labels and config.label_count else sizes["hidden"]
-    return {**sizes, "one": 1, "summary": summary}
+    return {**sizes, "one": 1, "summary": summary, "answer": ANSWER_HIDDEN_SIZE, "two_states": 2 * sizes["hidden"]}
 
 
 def _has_row(row: Row, config: ElectraConfig, architecture: str) -> bool:
