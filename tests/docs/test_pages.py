@@ -164,3 +164,17 @@ def test_every_command_and_option_is_on_the_page():
 def test_every_package_has_its_page():
     pages = {path.stem for path in (DOCS / "api").glob("*.md")}
     assert pages == {path.parent.name for path in (REPOSITORY / "src").glob("*/__init__.py")}
+
+
+# docs/models ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_model_has_its_page_with_both_frameworks():
+    text = (REPOSITORY / "src" / "electra_pt" / "__init__.py").read_text(encoding="utf-8")
+    models = set(re.findall(r'"(Electra(?:Model|For\w+))"', text))
+    assert len(models) > 6
+    pages = [page.read_text(encoding="utf-8") for page in (DOCS / "models").glob("*.md")]
+    for model in models:
+        wanted = {f"autoclass:: electra_pt.{model}\n", f"autoclass:: electra_tf.TF{model}\n"}
+        assert sum(all(line in page for line in wanted) for page in pages) == 1, model
+    assert len(pages) == len(models)
