@@ -1,4 +1,4 @@
-"""``python -m benchmarks [loading] [conversion] [tokenization] [--rounds N] [--json]``: time and memory users feel."""
+"""``python -m benchmarks [loading] [conversion] [tokenization] [inference] [--json]``: time and memory users feel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.conversion import Converted, inspect_seconds, make_large, measure_conversions
+from benchmarks.inference import SIZES, Compared, Settings, Work, measure_inference
 from benchmarks.measure import Measured, ratios, run_in_turn
 from benchmarks.subjects import first_logits, imports
 from benchmarks.tokenization import Tokenizing, measure_tokenizing
 from electra_common.cli.console import make_console, make_table
 from electra_common.cli.demo_files import ENGLISH, VOCABULARY
 
-PARTS = ("loading", "conversion", "tokenization")
+PARTS = ("loading", "conversion", "tokenization", "inference")
 # An ELECTRA-Base with new weights: size, not content, decides how long loading takes.
 _MAKE_BASE = """
 import sys, electra_pt
@@ -36,6 +37,17 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"{', '.join(PARTS)}; by default all")
     parser.add_argument(
         "--corpus", type=Path, help="text for tokenization, one a line; by default what the package has"
+    )
+    parser.add_argument(
+        "--sentences", type=Path, help="sentences for inference, one a line or CoNLL-U; by default what the package has"
+    )
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="models for inference")
+    parser.add_argument("--batches", type=int, default=16, help="batches of 32 sentences for inference (default 16)")
+    parser.add_argument("--threads", type=int, default=2, help="threads for inference (default 2)")
+    parser.add_argument(
+        "--shared-machine",
+        action="store_true",
+        help="for inference, count the processor's time in place of the wall's, with one thread: others run beside",
     )
     parser.add_argument("--rounds", type=int, default=7, help="measured runs of each program (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -61,6 +73,11 @@ def main() -> None:
             data["tokenization"] = [vars(item) for item in tokenized]
             if not options.json:
                 _print_tokenization(make_console(), tokenized, corpus)
+        if "inference" in options.parts:
+            compared = [measure_inference(size, Path(name) / size, _settings(options)) for size in options.sizes]
+            data["inference"] = [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]
+            if not options.json:
+                _print_inference(make_console(), compared, _settings(options))
     if options.json:
         print(json.dumps(data))
 
@@ -70,6 +87,44 @@ def _repeated(text: Path, target: Path) -> Path:
     content = text.read_text(encoding="utf-8")
     target.write_text(content * ((11 << 20) // len(content)), encoding="utf-8")
     return target
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        sentences=options.sentences or ENGLISH,
+        vocabulary=VOCABULARY,
+        batches=options.batches,
+        rounds=options.rounds,
+        threads=1 if options.shared_machine else options.threads,
+        is_shared=options.shared_machine,
+    )
+
+
+def _print_inference(console: Console, compared: list[Compared], settings: Settings) -> None:
+    for item in compared:
+        title = f"ELECTRA-{item.size.title()} on {settings.sentences.name}, {settings.threads} threads ({_machine()})"
+        columns = ("#a second", "#beside", "#times as fast", "#share of matrix speed", "#peak MB")
+        table = make_table(title, "", *columns)
+        for work in item.works:
+            table.add_row(work.name, *_figures(work))
+        console.print(table)
+        console.print(
+            f"{item.real_tokens:.0%} of the batches' places hold real tokens; "
+            f"logits differ by {item.difference:.1e} at most"
+        )
+
+
+def _figures(work: Work) -> tuple[str, ...]:
+    """Ours and the peer's beside each other: sentences, calls or rows a second, and so on."""
+    ours, theirs = (work.items / seconds for seconds in work.seconds)
+    least, middle, most = work.speedup
+    return (
+        f"{ours:.1f}",
+        f"{theirs:.1f}",
+        f"{middle:.2f} ({least:.2f} to {most:.2f})",
+        "" if work.shares is None else "{:.2f}, {:.2f}".format(*work.shares),
+        "" if work.megabytes is None else "{:.0f}, {:.0f}".format(*work.megabytes),
+    )
 
 
 def _print_tokenization(console: Console, results: list[Tokenizing], corpus: Path) -> None:

@@ -1,0 +1,39 @@
+"""What models are measured on: real sentences in the order of their file, one short sentence, rows without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from electra_common import ElectraTokenizerFast
+from electra_common.text_files import read_lines
+
+SHORT_SENTENCE: Final = "How are you today?"
+BATCH_SIZE: Final = 32
+_LONGEST: Final = 512
+_CONLLU_TEXT: Final = "# text = "
+
+
+def read_sentences(path: Path) -> list[str]:
+    """Return a file's sentences: one a line, or in CoNLL-U those of its ``# text`` comments."""
+    lines = [line for line in read_lines(path) if line]
+    if ".conllu" in path.suffixes:
+        return [line.removeprefix(_CONLLU_TEXT) for line in lines if line.startswith(_CONLLU_TEXT)]
+    return lines
+
+
+def encode(sentences: Sequence[str], vocabulary: Path, count: int) -> list[dict[str, Any]]:
+    """Return at most ``count`` padded batches of 32 sentences as torch tensors, in the order given."""
+    tokenizer = ElectraTokenizerFast(str(vocabulary))
+    starts = range(0, min(len(sentences), count * BATCH_SIZE), BATCH_SIZE)
+    options = {"padding": True, "truncation": True, "max_length": _LONGEST, "return_tensors": "pt"}
+    return [dict(tokenizer(list(sentences[start : start + BATCH_SIZE]), **options)) for start in starts]
+
+
+def full_rows(rows: int, length: int, vocabulary_size: int) -> dict[str, Any]:
+    """Return a batch of random ids without padding, the mask given all the same, as tokenizers do."""
+    import torch
+
+    ids = torch.randint(1000, vocabulary_size, (rows, length), generator=torch.Generator().manual_seed(0))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
