@@ -24,9 +24,10 @@ def read_sentences(path: Path) -> list[str]:
 
 
 def encode(sentences: Sequence[str], vocabulary: Path, count: int) -> list[dict[str, Any]]:
-    """Return at most ``count`` padded batches of 32 sentences as torch tensors, in the order given."""
+    """Return at most ``count`` padded batches of 32 neighbours as torch tensors, spread evenly over the sentences."""
     tokenizer = ElectraTokenizerFast(str(vocabulary))
-    starts = range(0, min(len(sentences), count * BATCH_SIZE), BATCH_SIZE)
+    starts = range(0, len(sentences), BATCH_SIZE)
+    starts = starts[:: max(1, len(starts) // count)][:count]
     options = {"padding": True, "truncation": True, "max_length": _LONGEST, "return_tensors": "pt"}
     return [dict(tokenizer(list(sentences[start : start + BATCH_SIZE]), **options)) for start in starts]
 

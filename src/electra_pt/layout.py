@@ -39,7 +39,7 @@ class PaddedLayout:
             attention_mask: [batch, length], or [batch, length, length] for a mask of its own for each query.
             dtype: the dtype that attention is computed in.
         """
-        if attention_mask is None:
+        if attention_mask is None or _is_full(attention_mask):
             return cls(None)
         mask = attention_mask[:, None, None, :] if attention_mask.dim() == 2 else attention_mask[:, None, :, :]
         bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
@@ -183,6 +183,12 @@ class PackedLayout:
         gathered = varlen_attn(query, key, value, ends, ends, longest, longest)
         assert isinstance(gathered, Tensor)  # a pair only where more is asked for
         return gathered
+
+
+def _is_full(mask: Tensor) -> bool:
+    """Whether nothing is masked; looked at where that is cheap: on the CPU, outside of what is traced or compiled."""
+    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return mask.device.type == "cpu" and not is_recorded and bool(mask.all())
 
 
 def _has_kernel(query: Tensor) -> bool:

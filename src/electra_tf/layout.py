@@ -41,7 +41,7 @@ class PaddedLayout:
             attention_mask: [batch, length], or [batch, length, length] for a mask of its own for each query.
             dtype: the dtype that attention is computed in.
         """
-        if attention_mask is None:
+        if attention_mask is None or _is_full(attention_mask):
             return cls(None)
         mask = ops.cast(attention_mask, "bool")
         mask = mask[:, None, None, :] if len(mask.shape) == 2 else mask[:, None, :, :]
@@ -191,6 +191,12 @@ class PackedLayout:
             values, _ = inside.attend(*parts, dropout=dropout, return_weights=False, training=training)
             gathered.append(ops.reshape(values, (-1, *query.shape[1:])))  # [run's tokens, heads, head size]
         return ops.concatenate(gathered), None
+
+
+def _is_full(mask: Tensor) -> bool:
+    """Whether nothing is masked; looked at where there are numbers, which is outside of graphs."""
+    values = mask if isinstance(mask, np.ndarray) else getattr(mask, "numpy", lambda: None)()
+    return values is not None and bool(values.all())
 
 
 def first_tokens(hidden_states: Tensor, layout: PackedLayout | None) -> Tensor:

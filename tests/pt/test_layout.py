@@ -58,3 +58,21 @@ def test_weights_are_computed_explicitly_only_when_asked_for(monkeypatch, asked)
     )
     ElectraModel(CONFIG)(torch.ones(2, 5, dtype=torch.long), output_attentions=asked)
     assert len(calls) == (0 if asked else CONFIG.num_hidden_layers)
+
+
+@pytest.mark.parametrize("lengths", [(13, 13, 13), LENGTHS])
+def test_a_mask_that_masks_nothing_costs_nothing(lengths):
+    mask = (torch.arange(13)[None] < torch.tensor(lengths)[:, None]).long()
+    for given in (mask, mask.bool(), mask[:, None, :].expand(3, 13, 13)):
+        assert (PaddedLayout.from_mask(given, torch.float32).attention_bias is None) == (min(lengths) == 13)
+
+
+def test_what_is_recorded_with_a_full_mask_serves_padded_batches():
+    model = ElectraModel(CONFIG.replace(initializer_range=0.2, return_dict=False)).eval()
+    ids = torch.randint(1, CONFIG.vocab_size, (3, 13), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(13)[None] < torch.tensor(LENGTHS)[:, None]).long()
+    with torch.no_grad():
+        exported = torch.export.export(model, (ids, torch.ones_like(ids))).module()
+        for recorded in (exported, torch.compile(model, backend="eager", fullgraph=True)):
+            recorded(ids, torch.ones_like(ids))
+            assert_close("padded", model(ids, mask)[0], recorded(ids, mask)[0], FORWARD)

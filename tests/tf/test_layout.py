@@ -47,3 +47,22 @@ def test_the_same_layers_serve_a_packed_row_without_a_change():
     packed, *_ = encoder(hidden_states[mask], layout=OneRow(LENGTHS))
     assert packed.shape == (sum(LENGTHS), 24)
     assert_close("packed", np.asarray(padded)[mask], packed, FORWARD)
+
+
+@pytest.mark.parametrize("lengths", [(13, 13, 13), LENGTHS])
+def test_a_mask_that_masks_nothing_costs_nothing(lengths):
+    mask = np.arange(13)[None] < np.array(lengths)[:, None]
+    whole = np.broadcast_to(mask[:, None, :], (3, 13, 13))
+    for given in (mask, mask.astype("int32"), keras.ops.convert_to_tensor(mask), keras.ops.convert_to_tensor(whole)):
+        assert (PaddedLayout.from_mask(given, "float32").attention_bias is None) == (min(lengths) == 13)
+
+
+def test_what_is_recorded_with_a_full_mask_serves_padded_batches():
+    tensorflow = pytest.importorskip("tensorflow")
+    model = TFElectraModel(CONFIG.replace(initializer_range=0.2))
+    ids = np.random.default_rng(0).integers(1, CONFIG.vocab_size, (3, 13))
+    mask = (np.arange(13)[None] < np.array(LENGTHS)[:, None]).astype("int32")
+    recorded = tensorflow.function(lambda ids, mask: model(ids, mask)[0])
+    recorded(tensorflow.constant(ids), tensorflow.ones_like(mask))
+    found = recorded(tensorflow.constant(ids), tensorflow.constant(mask))
+    assert_close("padded", np.asarray(model(ids, mask)[0]), np.asarray(found), FORWARD)
