@@ -1,4 +1,4 @@
-"""``python -m benchmarks [loading] [conversion] [tokenization] [inference] [--json]``: time and memory users feel."""
+"""``python -m benchmarks [loading] [conversion] [tokenization] [inference] [tensorflow]``: time and memory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from benchmarks.conversion import Converted, inspect_seconds, make_large, measur
 from benchmarks.inference import SIZES, Compared, Settings, Work, measure_inference
 from benchmarks.measure import Measured, ratios, run_in_turn
 from benchmarks.subjects import first_logits, imports
+from benchmarks.tensorflow_inference import measure_tensorflow
 from benchmarks.tokenization import Tokenizing, measure_tokenizing
 from electra_common.cli.console import make_console, make_table
 from electra_common.cli.demo_files import ENGLISH, VOCABULARY
 
-PARTS = ("loading", "conversion", "tokenization", "inference")
+PARTS = ("loading", "conversion", "tokenization", "inference", "tensorflow")
 # An ELECTRA-Base with new weights: size, not content, decides how long loading takes.
 _MAKE_BASE = """
 import sys, electra_pt
@@ -48,6 +49,12 @@ def main() -> None:
         "--shared-machine",
         action="store_true",
         help="for inference, count the processor's time in place of the wall's, with one thread: others run beside",
+    )
+    parser.add_argument(
+        "--transformers-4",
+        type=Path,
+        default=Path(".venv-transformers-4/bin/python"),
+        help="for tensorflow, a Python with transformers 4.57.6; make check-transformers-4 makes the default one",
     )
     parser.add_argument("--rounds", type=int, default=7, help="measured runs of each program (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -76,6 +83,16 @@ def main() -> None:
         if "inference" in options.parts:
             compared = [measure_inference(size, Path(name) / size, _settings(options)) for size in options.sizes]
             data["inference"] = [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]
+            if not options.json:
+                _print_inference(make_console(), compared, _settings(options))
+        if "tensorflow" in options.parts and not options.transformers_4.exists():
+            print(f"tensorflow is left out: there is no {options.transformers_4}", file=sys.stderr)
+        elif "tensorflow" in options.parts:
+            compared = [
+                measure_tensorflow(size, Path(name) / f"tf-{size}", options.transformers_4, _settings(options))
+                for size in options.sizes
+            ]
+            data["tensorflow"] = [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]
             if not options.json:
                 _print_inference(make_console(), compared, _settings(options))
     if options.json:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.measure import ratios
-from benchmarks.sentences import SHORT_SENTENCE, encode, full_rows, read_sentences
+from benchmarks.sentences import SHORT_SENTENCE, full_rows, read_sentences, tokenize
 
 OURS: Final = "electra_pt"
 PEER: Final = "transformers"
@@ -93,7 +93,7 @@ def measure_inference(size: str, folder: Path, settings: Settings) -> Compared:
 
     torch.set_num_threads(settings.threads)
     _make_checkpoints(size, folder)
-    batches = encode(read_sentences(settings.sentences), settings.vocabulary, settings.batches)
+    batches = tokenize(read_sentences(settings.sentences), settings.vocabulary, settings.batches, "pt")
     models = {name: load(name, "ElectraForPreTraining", folder) for name in PROGRAMS}
     with torch.inference_mode():
         difference = _largest_difference(models, batches)
@@ -149,7 +149,7 @@ def run_alone(program: str, work: str, folder: str, sentences: str, vocabulary: 
     import torch
 
     torch.set_num_threads(2)
-    batches = encode(read_sentences(Path(sentences)), Path(vocabulary), int(count))
+    batches = tokenize(read_sentences(Path(sentences)), Path(vocabulary), int(count), "pt")
     if work == "fine-tuning":
         step = fine_tuning_step(program, load(program, "ElectraForSequenceClassification", Path(folder)))
         for batch in _for_training(batches):
@@ -190,7 +190,7 @@ def _real_sentences(
 
 
 def _short_sentence(size: str, models: Mapping[str, Any], settings: Settings) -> Work:
-    (batch,) = encode([SHORT_SENTENCE], settings.vocabulary, 1)
+    (batch,) = tokenize([SHORT_SENTENCE], settings.vocabulary, 1, "pt")
     steps = {name: lambda _, name=name: models[name](**batch) for name in PROGRAMS}
     return _work(size, "one short sentence", _CALLS, _in_turn(steps, _CALLS, settings))
 

@@ -23,12 +23,16 @@ def read_sentences(path: Path) -> list[str]:
     return lines
 
 
-def encode(sentences: Sequence[str], vocabulary: Path, count: int) -> list[dict[str, Any]]:
-    """Return at most ``count`` padded batches of 32 neighbours as torch tensors, spread evenly over the sentences."""
+def tokenize(sentences: Sequence[str], vocabulary: Path, count: int, tensors: str) -> list[dict[str, Any]]:
+    """Return at most ``count`` padded batches of 32 neighbours, spread evenly over the sentences.
+
+    Args:
+        tensors: "pt" for PyTorch's, "np" for arrays.
+    """
     tokenizer = ElectraTokenizerFast(str(vocabulary))
     starts = range(0, len(sentences), BATCH_SIZE)
     starts = starts[:: max(1, len(starts) // count)][:count]
-    options = {"padding": True, "truncation": True, "max_length": _LONGEST, "return_tensors": "pt"}
+    options = {"padding": True, "truncation": True, "max_length": _LONGEST, "return_tensors": tensors}
     return [dict(tokenizer(list(sentences[start : start + BATCH_SIZE]), **options)) for start in starts]
 
 
