@@ -187,7 +187,7 @@ class PackedLayout:
 
 def _is_full(mask: Tensor) -> bool:
     """Whether nothing is masked; looked at where that is cheap: on the CPU, outside of what is traced or compiled."""
-    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return mask.device.type == "cpu" and not is_recorded and bool(mask.all())
 
 

@@ -68,6 +68,7 @@ class TFAdjustableModel(keras.Model):
             self.config = encoder_of(self).config = config
             # What was traced still has the old table in it.
             self.train_function = self.test_function = self.predict_function = None
+            self.__dict__.pop("bucket_programs", None)
         return self.get_input_embeddings()
 
     def tie_weights(self) -> None:

@@ -45,9 +45,20 @@ def predict_in_buckets(
     """
     rows, length = inputs["attention_mask"].shape if "attention_mask" in inputs else (0, 0)
     whole = BucketedOutputs(type(model).__name__.removeprefix("TF"), rows, length)
-    run = tf.function(lambda batch: dict(model(**batch, training=False).flat()), jit_compile=jit_compile)
+    run = _program(model, jit_compile)
     for bucket in plan_buckets(real_lengths(inputs), boundaries, batch_size):
         batch = cut_batch(inputs, bucket, batch_size)
         output = run({name: ops.convert_to_tensor(array) for name, array in batch.items()})
         whole.place(bucket, {name: np.asarray(ops.cast(tensor, "float32")) for name, tensor in output.items()})
     return whole.outputs
+
+
+def _program(model: TFElectraPreTrainedModel, jit_compile: bool) -> Any:
+    """Return the model as a graph that the model keeps: tracing a shape takes longer than computing a batch of it."""
+    # Past Keras, which would look for weights in an attribute and export the functions it finds.
+    programs = model.__dict__.setdefault("bucket_programs", {})
+    if jit_compile not in programs:
+        programs[jit_compile] = tf.function(
+            lambda batch: dict(model(**batch, training=False).flat()), jit_compile=jit_compile
+        )
+    return programs[jit_compile]

@@ -59,6 +59,18 @@ def test_every_batch_has_one_of_the_few_shapes(monkeypatch):
     predict_in_buckets(model, rows_of([15, 1, 3, 4, 9, 2, 8, 15, 5]), boundaries=(4, 8, 19), batch_size=2)
     assert set(shapes) == {(2, 4, 24), (2, 8, 24), (2, 19, 24)}
     assert len(shapes) == 3  # one trace for each
+    predict_in_buckets(model, rows_of([2, 6, 11]), boundaries=(4, 8, 19), batch_size=2)
+    assert len(shapes) == 3  # and none the next time
+
+
+def test_buckets_see_a_new_vocabulary():
+    model = electra_tf.TFElectraForMaskedLM(CONFIG)
+    inputs = rows_of([4, 1, 3], width=4)
+    predict_in_buckets(model, inputs, boundaries=(4,), batch_size=2)
+    model.resize_token_embeddings(101)
+    found = predict_in_buckets(model, inputs, boundaries=(4,), batch_size=2)
+    real = inputs["attention_mask"] == 1
+    assert_close("logits", whole_batch(model, inputs)["logits"][real], found["logits"][real], FORWARD)
 
 
 @pytest.mark.parametrize(
