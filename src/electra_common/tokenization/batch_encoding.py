@@ -59,7 +59,9 @@ class BatchEncoding(UserDict[str, Any]):
     def _of(cls, data: dict[str, Any], rows: Sequence[Encoding] | None, is_fast: bool) -> BatchEncoding:
         """Make one without looking at the arguments: a call's result, for which every microsecond counts."""
         result = cls.__new__(cls)
-        result.__dict__.update(data=data, _rows=rows, is_fast=is_fast)
+        result.data = data
+        result._rows = rows
+        result.is_fast = is_fast
         return result
 
     def __getitem__(self, item: str | int | slice) -> Any:

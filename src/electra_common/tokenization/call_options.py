@@ -45,7 +45,10 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """A call's arguments, resolved. ``cut`` and ``fill`` are None where rows are left as long as they are."""
+    """A call's arguments, resolved. ``cut`` and ``fill`` are None where rows are left as long as they are.
+
+    ``is_plain`` where a text gives the three lists that a model takes, and nothing else.
+    """
 
     cut: Cut | None
     fill: Fill | None
@@ -56,6 +59,7 @@ class CallOptions:
     overflow: bool
     tensors: str | None
     warn_beyond: int | None
+    is_plain: bool
 
 
 def resolve_cut_and_fill(

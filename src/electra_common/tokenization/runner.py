@@ -37,10 +37,11 @@ class Runner:
             try:
                 self._set(texts, options)
                 if len(texts) == 1:  # without a hand-over to other threads, which takes longer than a short text
-                    row = texts[0] if is_pair(texts[0]) and None not in texts[0] else texts
-                    return [backend.encode(*row, **_named(options))]
+                    row = texts[0]
+                    first, second = row if is_pair(row) and None not in row else (row, None)
+                    return [backend.encode(first, second, options.is_split_into_words, options.add_special_tokens)]
                 encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
-                return encode(texts, **_named(options))
+                return encode(texts, options.is_split_into_words, options.add_special_tokens)
             except (TypeError, ValueError) as error:
                 raise explain(texts, is_split_into_words=options.is_split_into_words) or error from None
             except Exception as error:
@@ -71,10 +72,6 @@ class Runner:
             self._cut = None
             room = cut.max_length - special
             check_windows(self.backend, pairs, cut, room, is_split_into_words=options.is_split_into_words)
-
-
-def _named(options: CallOptions) -> dict[str, bool]:
-    return {"is_pretokenized": options.is_split_into_words, "add_special_tokens": options.add_special_tokens}
 
 
 def _refusal(error: Exception, cut: Cut | None) -> str:

@@ -52,6 +52,7 @@ _PLAIN: Final = CallOptions(
     overflow=False,
     tensors=None,
     warn_beyond=None,
+    is_plain=False,
 )
 
 
@@ -165,6 +166,8 @@ class TextCalls(TokenTable):
         )  # fmt: skip
         options = self._known_calls.get(call) or self._resolve(call)
         if text_target is None and text is not None:
+            if options.is_plain and type(text) is str and text_pair is None:
+                return self._encode_one(text, options)
             return self._encode(text, text_pair, options)
         if text_target is None:
             raise ValueError("nothing to encode: pass text, or text_target")
@@ -236,20 +239,34 @@ class TextCalls(TokenTable):
             OFFSET_MAPPING: offsets,
             LENGTH: length,
         }
+        fields = tuple(name for name, is_wanted in wanted.items() if is_wanted)
+        has_lists = fill is None and tensors is None and not (words or overflow)
         options = CallOptions(
             cut=cut,
             fill=fill,
             add_special_tokens=special,
             is_split_into_words=words,
             split_special_tokens=self.split_special_tokens if split_special is None else split_special,
-            fields=tuple(name for name, is_wanted in wanted.items() if is_wanted),
+            fields=fields,
             overflow=overflow,
             tensors=check_tensors(tensors),
             warn_beyond=self.model_max_length if verbose and max_length is None else None,
+            is_plain=has_lists and fields == MODEL_FIELDS and self._single_layout.has_zero_types,
         )
         if len(self._known_calls) < _MAX_REMEMBERED_CALLS:
             self._known_calls[call] = options
         return options
+
+    def _encode_one(self, text: str, options: CallOptions) -> BatchEncoding:
+        """What :meth:`_encode` does for a plain call of one text, whose latency people wait for, in half the time."""
+        runner = self._runner
+        (row,) = rows = runner.run([text], options, with_offsets=False)
+        self._warn_of_length(rows, options)
+        ids = row.ids
+        columns = {INPUT_IDS: ids, TOKEN_TYPE_IDS: [0] * len(ids), ATTENTION_MASK: [1] * len(ids)}
+        self.__dict__["_is_shared"] = True
+        lazy = LazyRows(partial(_align, runner, options, self._unfilled), [text])
+        return BatchEncoding._of(columns, lazy, self.is_fast)
 
     def _encode(self, text: Any, pair: Any, options: CallOptions) -> BatchEncoding:
         if type(text) is str and pair is None and not options.is_split_into_words:
