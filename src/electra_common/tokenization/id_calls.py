@@ -192,12 +192,11 @@ class IdCalls(TextCalls):
             padding_side: by default the tokenizer's.
             return_attention_mask: by default as ``model_input_names`` says.
             return_tensors: by default what the columns are: lists, arrays or tensors.
-            verbose: kept for transformers' callers; nothing is said here.
+            verbose: warn where ``max_length`` has no effect.
 
         Raises:
             ValueError: no ``input_ids``, or columns of different numbers of rows.
         """
-        del verbose
         if not isinstance(encoded_inputs, Mapping):
             names = list(encoded_inputs[0]) if encoded_inputs else []
             encoded_inputs = {name: [row[name] for row in encoded_inputs] for name in names}
@@ -208,7 +207,7 @@ class IdCalls(TextCalls):
         _, fill = resolve_cut_and_fill(
             padding=padding, truncation=False, max_length=max_length, stride=0,
             pad_to_multiple_of=pad_to_multiple_of, padding_side=self._side(padding_side),
-            truncation_side=self.truncation_side, model_max_length=self.model_max_length, verbose=False,
+            truncation_side=self.truncation_side, model_max_length=self.model_max_length, verbose=verbose,
         )  # fmt: skip
         if fill is not None and self.pad_token_id is None:
             raise ValueError("cannot fill rows: there is no padding token; set tokenizer.pad_token")

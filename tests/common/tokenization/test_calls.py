@@ -118,6 +118,9 @@ def test_max_length_without_an_effect_is_said_once(kind):
         warnings.simplefilter("error")
         tokenizer("a", padding=True, max_length=5)
         tokenizer("a", padding=True, max_length=6, verbose=False)
+        tokenizer.pad(tokenizer("a"), max_length=6, verbose=False)
+    with pytest.warns(UserWarning, match="max_length is ignored"):
+        tokenizer.pad(tokenizer("a"), max_length=6)
 
 
 def test_a_row_that_is_too_long_for_the_model_is_said_once(kind):
