@@ -1,0 +1,1 @@
+"""Pre-training without a framework: corpora, masking, recipes, schedules."""
