@@ -9,7 +9,8 @@ Text is text: a ``[MASK]`` that stands in a corpus is split like any other word,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -24,6 +25,13 @@ _MOST_CHARACTERS_AT_ONCE: Final = 1 << 20
 _MOST_WORDS: Final = 1 << 20
 _MOST_WORD_CHARACTERS: Final = 1 << 25
 _LINE_END: Final = "\n"
+# Characters that BERT's rules keep as they are, but for case, and how they split them: letters and digits stay
+# together, each mark stands alone. ASCII without its controls, and the marks of printed English.
+_IS_PLAIN: Final = re.compile("[!-~\u2018\u2019\u201c\u201d\u2013\u2014\u2026]+").fullmatch
+_ATOMS: Final = re.compile("[0-9A-Za-z]+|[^0-9A-Za-z]")
+
+Ids = NDArray[np.int32]
+Encode = Callable[[list[str]], tuple[Ids, NDArray[np.int64]]]
 
 
 class _Numbers(dict[str, int]):
@@ -39,6 +47,46 @@ class _Numbers(dict[str, int]):
         return number
 
 
+class _WordTable:
+    """The pieces of every word seen so far; new words are encoded together, by a function.
+
+    The end of a line counts as a word, number 0, without pieces.
+    """
+
+    def __init__(self, encode_new: Encode) -> None:
+        self._encode_new = encode_new
+        self._forget()
+
+    def _forget(self) -> None:
+        self._numbers = _Numbers()
+        self._characters = 0
+        self._pieces: Ids = np.zeros(0, np.int32)
+        self._starts: NDArray[np.int64] = np.zeros(1, np.int64)
+        self._counts: NDArray[np.int64] = np.zeros(1, np.int64)
+
+    def encode(self, words: list[str]) -> tuple[Ids, NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the pieces of words, one after the other, how many each has, and which words are line ends."""
+        if len(self._numbers) > _MOST_WORDS or self._characters > _MOST_WORD_CHARACTERS:
+            self._forget()
+        numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
+        if self._numbers.new:
+            self._learn()
+        counts = self._counts[numbers]
+        ends = np.cumsum(counts)
+        # Piece k of the text is piece (k - where its word begins in the text) of its word's pieces.
+        places = np.arange(int(ends[-1])) + np.repeat(self._starts[numbers] - (ends - counts), counts)
+        return self._pieces[places], counts, numbers == 0
+
+    def _learn(self) -> None:
+        new, self._numbers.new = self._numbers.new, []
+        pieces, counts = self._encode_new(new)
+        first = len(self._pieces)
+        self._pieces = np.concatenate([self._pieces, pieces])
+        self._starts = np.concatenate([self._starts, first + np.cumsum(counts) - counts])
+        self._counts = np.concatenate([self._counts, counts])
+        self._characters += sum(map(len, new))
+
+
 class CorpusEncoder:
     """Encodes many lines without special tokens.
 
@@ -50,17 +98,14 @@ class CorpusEncoder:
         self._rust = tokenizer._rust_tokenizer()
         self._rust.encode_special_tokens = True
         self._rust.no_padding()
-        self._by_word = splits_at_blanks(self._rust)
-        self._forget()
+        self._encode = self._encode_lines
+        if splits_at_blanks(self._rust):
+            self._atoms = _WordTable(self._encode_lines)
+            has_only_words = all(token.special for token in self._rust.get_added_tokens_decoder().values())
+            self._words = _WordTable(self._encode_by_atom if has_only_words else self._encode_lines)
+            self._encode = self._encode_by_word
 
-    def _forget(self) -> None:
-        self._numbers = _Numbers()
-        self._characters = 0
-        self._pieces: NDArray[np.int32] = np.zeros(0, np.int32)
-        self._starts: NDArray[np.int64] = np.zeros(1, np.int64)  # the end of a line is a word without pieces
-        self._counts: NDArray[np.int64] = np.zeros(1, np.int64)
-
-    def encode(self, lines: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def encode(self, lines: Sequence[str]) -> tuple[Ids, NDArray[np.int64]]:
         """Return the ids of all lines, one after the other, and where each line ends.
 
         Args:
@@ -69,46 +114,34 @@ class CorpusEncoder:
         Returns:
             ids ``[tokens]`` and ends ``[lines]``: line i is ``ids[ends[i - 1]:ends[i]]``.
         """
-        encode = self._encode_words if self._by_word else self._encode_lines
-        ids, counts = [], []
-        for batch in _batches(_parts(lines)):
-            batch_ids, batch_counts = encode([text for text, _ in batch])
+        ids, counts = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+        for batch in _batches(lines):
+            batch_ids, batch_counts = self._encode(batch)
             ids.append(batch_ids)
             counts.append(batch_counts)
-        is_last = np.fromiter((last for _, last in _parts(lines)), np.bool_)
-        ends = np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))[is_last]
-        return np.concatenate([np.zeros(0, np.int32), *ids]), ends
+        ends = np.cumsum(np.concatenate(counts))
+        if any(len(line) > _MOST_CHARACTERS_AT_ONCE for line in lines):
+            parts = np.fromiter((sum(1 for _ in _parts(line)) for line in lines), np.int64, len(lines))
+            ends = ends[np.cumsum(parts) - 1]
+        return np.concatenate(ids), ends
 
-    def _encode_lines(self, lines: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _encode_lines(self, lines: list[str]) -> tuple[Ids, NDArray[np.int64]]:
         rows = [row.ids for row in self._rust.encode_batch_fast(lines, add_special_tokens=False)]
         counts = np.fromiter(map(len, rows), np.int64, len(rows))
         return np.fromiter(chain.from_iterable(rows), np.int32, int(counts.sum())), counts
 
-    def _encode_words(self, lines: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _encode_by_word(self, lines: list[str]) -> tuple[Ids, NDArray[np.int64]]:
         words = " \n ".join(lines).split(" ")
         words.append(_LINE_END)
-        numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
-        if self._numbers.new:
-            self._learn()
-        counts = self._counts[numbers]
-        ends = np.cumsum(counts)
-        total = int(ends[-1])
-        # Piece k of the text is piece (k - where its word begins in the text) of its word's pieces.
-        places = np.arange(total) + np.repeat(self._starts[numbers] - (ends - counts), counts)
-        ids = self._pieces[places]
-        line_ends = ends[numbers == 0]
-        if len(self._numbers) > _MOST_WORDS or self._characters > _MOST_WORD_CHARACTERS:
-            self._forget()
-        return ids, np.diff(line_ends, prepend=0)
+        ids, counts, is_line_end = self._words.encode(words)
+        return ids, np.diff(np.cumsum(counts)[is_line_end], prepend=0)
 
-    def _learn(self) -> None:
-        new, self._numbers.new = self._numbers.new, []
-        pieces, counts = self._encode_lines(new)
-        first = len(self._pieces)
-        self._pieces = np.concatenate([self._pieces, pieces])
-        self._starts = np.concatenate([self._starts, first + np.cumsum(counts) - counts])
-        self._counts = np.concatenate([self._counts, counts])
-        self._characters += sum(map(len, new))
+    def _encode_by_atom(self, words: list[str]) -> tuple[Ids, NDArray[np.int64]]:
+        """Encode words by what BERT's rules make of them before any vocabulary: a word and a comma are two."""
+        atoms = [_ATOMS.findall(word) if _IS_PLAIN(word) else [word] for word in words]
+        ids, counts, _ = self._atoms.encode(list(chain.from_iterable(atoms)))
+        ends = np.cumsum(np.fromiter(map(len, atoms), np.int64, len(atoms)))
+        return ids, np.diff(np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])[ends], prepend=0)
 
 
 def splits_at_blanks(rust: Any) -> bool:
@@ -126,27 +159,27 @@ def splits_at_blanks(rust: Any) -> bool:
     return is_bert and not any(" " in token["content"] for token in parts["added_tokens"] if not token["special"])
 
 
-def _parts(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Yield lines, long ones in parts, with whether the line ends there."""
-    for line in lines:
-        start = 0
-        while len(line) - start > _MOST_CHARACTERS_AT_ONCE:
-            limit = start + _MOST_CHARACTERS_AT_ONCE
-            blank = line.rfind(" ", start + 1, limit)
-            end = limit if blank < 0 else blank
-            yield line[start:end], False
-            start = end
-        yield (line[start:] if start else line), True
+def _parts(line: str) -> Iterator[str]:
+    """Yield a line, or a long one in parts, cut at blanks where there are any."""
+    start = 0
+    while len(line) - start > _MOST_CHARACTERS_AT_ONCE:
+        limit = start + _MOST_CHARACTERS_AT_ONCE
+        blank = line.rfind(" ", start + 1, limit)
+        end = limit if blank < 0 else blank
+        yield line[start:end]
+        start = end
+    yield line[start:] if start else line
 
 
-def _batches(parts: Iterable[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:
-    batch: list[tuple[str, bool]] = []
+def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
     characters = 0
-    for part in parts:
-        batch.append(part)
-        characters += len(part[0])
-        if characters >= _MOST_CHARACTERS_AT_ONCE:
-            yield batch
-            batch, characters = [], 0
+    for line in lines:
+        for part in _parts(line):
+            batch.append(part)
+            characters += len(part)
+            if characters >= _MOST_CHARACTERS_AT_ONCE:
+                yield batch
+                batch, characters = [], 0
     if batch:
         yield batch

@@ -88,7 +88,7 @@ class Manifest:
     def _from_values(cls, values: Mapping[str, Any], path: Path) -> Self:
         def get(of: Any, name: str, kind: type) -> Any:
             value = of.get(name) if isinstance(of, dict) else None
-            if type(value) is not kind or (kind is int and int(value) < 0):
+            if type(value) is not kind or str(value).startswith("-"):
                 raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
             return value
 

@@ -140,14 +140,19 @@ def _second_segment(ends: list[int], start: int, first_target: int, *, takes_lin
 
 
 def _google(ids: Ids, line_ends: NDArray[np.int64], options: SegmentOptions, draws: DrawsLike) -> Iterator[Example]:
-    number = start = first_line = 0
-    ends = line_ends.tolist()
-    for line, end in enumerate(ends, 1):
-        draw = draws[number]
-        if end - start >= options.target(draw) or line == len(ends):
-            lines = [ids[a:b] for a, b in zip([start, *ends[first_line:line]], ends[first_line:line], strict=False)]
-            yield _google_example(lines, options, draw)
-            number, start, first_line = number + 1, end, line
+    number = start = 0
+    lines: list[Ids] = []
+    line_start = 0
+    target = options.target(draws[0])
+    for end in line_ends.tolist():
+        lines.append(ids[line_start:end])
+        line_start = end
+        if end - start >= target:
+            yield _google_example(lines, options, draws[number])
+            number, start, lines = number + 1, end, []
+            target = options.target(draws[number])
+    if lines:
+        yield _google_example(lines, options, draws[number])
 
 
 def _google_example(lines: list[Ids], options: SegmentOptions, draw: Draw) -> Example:
