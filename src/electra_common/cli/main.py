@@ -19,6 +19,7 @@ from electra_common.cli.demo import demo
 from electra_common.cli.frameworks import FrameworkError
 from electra_common.cli.inspect import inspect
 from electra_common.cli.options import parse_heads
+from electra_common.cli.pretrain import pretrain_app
 from electra_common.cli.tokenize import tokenize
 from electra_common.cli.vocabulary import train_vocabulary
 from electra_common.weights.formats.shard_index import parse_size
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 vocabulary_app = typer.Typer(help="Vocabularies of tokenizers.", no_args_is_help=True)
 app.add_typer(vocabulary_app, name="vocab")
+app.add_typer(pretrain_app, name="pretrain")
 
 Source = Annotated[str, typer.Argument(help="Folder, file, TensorFlow prefix, or owner/name on the Hub.")]
 Component = Annotated[str | None, typer.Option(help="discriminator or generator; by default all there are.")]

@@ -1,0 +1,109 @@
+"""``electra pretrain prepare``: text files to a folder of examples."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from electra_common.cli.console import human_count, make_console, print_json
+from electra_common.cli.tokenize import load
+from electra_common.pretraining.documents import SPLITS, ReadingOptions, Source
+from electra_common.pretraining.preparation import Progress as Done
+from electra_common.pretraining.preparation import Report, prepare_corpus
+from electra_common.pretraining.segments import SegmentOptions
+
+_SECONDS_BETWEEN_LINES: Final = 10.0
+
+
+def pretrain_prepare(
+    corpus: list[str],
+    *,
+    out: Path,
+    tokenizer: str | None,
+    segments: SegmentOptions,
+    reading: ReadingOptions,
+    held_out_files: list[str],
+    repeats: list[str],
+    shard_bytes: int,
+    workers: int | None,
+    as_json: bool,
+) -> int:
+    """Prepare a corpus and print what it holds."""
+    sources = _sources(corpus, held_out_files, repeats)
+    started = time.perf_counter()
+    with _progress(shown=not as_json) as report:
+        manifest = prepare_corpus(
+            sources,
+            out,
+            load(tokenizer, in_python=False),
+            segments=segments,
+            reading=reading,
+            shard_bytes=shard_bytes,
+            workers=workers or _processors(),
+            report=report,
+        )
+    seconds = time.perf_counter() - started
+    counts = manifest.counts()
+    if as_json:
+        size = sum(shard.bytes for shard in manifest.shards)
+        print_json({"folder": str(out), "splits": counts, "shards": len(manifest.shards), "bytes": size,
+                    "vocabulary": manifest.vocabulary, "seconds": seconds})  # fmt: skip
+        return 0
+    console = make_console()
+    for split in SPLITS:
+        if counts[split]["examples"]:
+            numbers = ", ".join(f"{human_count(value)} {name}" for name, value in counts[split].items())
+            console.print(f"{split}: {numbers}", markup=False, soft_wrap=True)
+    shards = len(manifest.shards)
+    console.print(f"{shards} {'shard' if shards == 1 else 'shards'} in {out}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _sources(corpus: list[str], held_out_files: list[str], repeats: list[str]) -> list[Source]:
+    times = {}
+    for text in repeats:
+        path, _, number = text.rpartition("=")
+        if path not in corpus or not number.isdecimal() or int(number) < 1:
+            raise ValueError(f"--repeat: expected FILE=TIMES, the file being one of the corpus; found {text!r}")
+        times[path] = int(number)
+    sources = [Source(path, repeat=times.get(path, 1)) for path in corpus]
+    return [*sources, *(Source(path, is_held_out=True) for path in held_out_files)]
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Report]:
+    """Give a function to report to: a bar on a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True)
+    started = last = time.perf_counter()
+    columns = BarColumn(), DownloadColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
+        task = bar.add_task("preparing", total=None, speed="")
+
+        def report(done: Done) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            speed = done.tokens / max(now - started, 1e-9)
+            bar.update(task, completed=done.bytes_done, total=done.bytes_in_all, speed=f"{speed:,.0f} tokens/s")
+            if shown and not console.is_terminal and now - last > _SECONDS_BETWEEN_LINES:
+                last = now
+                left = (now - started) * (done.bytes_in_all / max(done.bytes_done, 1) - 1)
+                share = done.bytes_done / max(done.bytes_in_all, 1)
+                print(
+                    f"{share:.0%}, {done.tokens:,} tokens, {speed:,.0f} tokens/s, {left:.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        yield report

@@ -1,0 +1,189 @@
+"""From files to documents, and from documents to blocks: the units of work, the same whoever does them.
+
+A text file has its documents between blank lines; the end of a file ends a document too. A ``.jsonl`` file has one
+document in each record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from electra_common.text_files import COMPRESSED, read_lines
+
+TRAIN, HELD_OUT = "train", "held-out"
+SPLITS: Final = (TRAIN, HELD_OUT)
+# A block is closed by the document that reaches this. Documents are in one block, unless they are longer than the
+# second number: such a document goes on as a new one, so that memory does not grow with it.
+BLOCK_CHARACTERS: Final = 1 << 20
+DOCUMENT_CHARACTERS: Final = 1 << 24
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a corpus.
+
+    Args:
+        path: the file.
+        repeat: how many times it is read.
+        is_held_out: all of it is for evaluation.
+    """
+
+    path: str
+    repeat: int = 1
+    is_held_out: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """Lines that belong together: ``number`` counts documents of the corpus, ``part`` those cut for their size."""
+
+    number: int
+    split: str
+    lines: list[str]
+    part: int = 0
+
+
+@dataclass
+class Block:
+    """Documents to be worked on at once; ``place`` is how far into the files they reach, in bytes on disk."""
+
+    documents: list[Document] = field(default_factory=list)
+    characters: int = 0
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How documents are found and divided.
+
+    Args:
+        text_field: of a ``.jsonl`` record: where its text is.
+        held_out: fraction of the documents that is held out.
+        seed: decides which.
+    """
+
+    text_field: str = "text"
+    held_out: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.held_out < 1.0:
+            raise ValueError(f"held_out must be a fraction below 1, found {self.held_out}")
+
+
+def read_blocks(sources: Sequence[Source], options: ReadingOptions) -> Iterator[Block]:
+    """Yield the documents of a corpus in blocks.
+
+    Raises:
+        ValueError: a file cannot be read, is not UTF-8, or has a record without text; names file and line.
+    """
+    block = Block()
+    reached = 0
+
+    def progress(place: int) -> None:
+        nonlocal reached
+        reached = place
+
+    for document in _documents(sources, options, progress):
+        block.documents.append(document)
+        block.characters += sum(map(len, document.lines)) + len(document.lines)
+        if block.characters >= BLOCK_CHARACTERS:
+            block.place = reached
+            yield block
+            block = Block()
+    if block.documents:
+        block.place = reached
+        yield block
+
+
+def _documents(
+    sources: Sequence[Source], options: ReadingOptions, progress: Callable[[int], None]
+) -> Iterator[Document]:
+    number = done = 0
+    for source_number, source in enumerate(sources):
+        for repetition in range(source.repeat):
+            position = done
+            documents = _read_documents(source.path, options, partial(_told, progress, position))
+            for index, parts in enumerate(documents):
+                split = _split(source, (source_number, index), options)
+                for part, lines in enumerate(parts):
+                    if split == TRAIN or repetition == 0:  # what is held out is evaluated once
+                        yield Document(number, split, lines, part)
+                number += 1
+            done += Path(source.path).stat().st_size
+            progress(done)
+
+
+def _told(progress: Callable[[int], None], before: int, place: int) -> None:
+    progress(before + place)
+
+
+def _split(source: Source, place: tuple[int, int], options: ReadingOptions) -> str:
+    if source.is_held_out:
+        return HELD_OUT
+    if not options.held_out:
+        return TRAIN
+    digest = hashlib.sha256(f"{options.seed} {place[0]} {place[1]}".encode()).digest()
+    return HELD_OUT if int.from_bytes(digest[:8], "big") < options.held_out * 2.0**64 else TRAIN
+
+
+def _read_documents(
+    path: str, options: ReadingOptions, progress: Callable[[int], None]
+) -> Iterator[Iterator[list[str]]]:
+    """Yield documents, each as parts of a size that memory can hold; a document must be used up before the next."""
+    lines = read_lines(path, progress)
+    name = Path(path)
+    if ".jsonl" in (name.suffix, Path(name.stem).suffix if name.suffix in COMPRESSED else ""):
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                text = _record_text(line, options.text_field, f"{path}, line {number}")
+                if kept := [stripped for part in text.split("\n") if (stripped := part.strip())]:
+                    yield _cut(kept)
+        return
+    for first in lines:
+        if stripped := first.strip():
+            rest = _until_blank(stripped, lines)
+            yield _cut(rest)
+            for _ in rest:  # nothing, where the document was used up
+                pass
+
+
+def _until_blank(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first
+    for line in lines:
+        stripped = line.strip()
+        if not stripped:
+            return
+        yield stripped
+
+
+def _cut(lines: Iterable[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    characters = 0
+    for line in lines:
+        part.append(line)
+        characters += len(line) + 1
+        if characters >= DOCUMENT_CHARACTERS:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
+
+
+def _record_text(line: str, text_field: str, place: str) -> str:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}: not a JSON record: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get(text_field), str):
+        found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"{place}: expected an object with text in the field {text_field!r}; found {found:.200}")
+    text: str = record[text_field]
+    # JSON can spell half of a character, which is no text.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,146 @@
+"""``manifest.json`` of a prepared corpus: what the folder holds, how it was made, and how much of it is finished.
+
+While a corpus is being prepared the manifest says ``"complete": false`` and lists the shards that are finished.
+Everything in it is a function of corpus and options: no times, no machine, no number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from electra_common.pretraining.documents import SPLITS
+from electra_common.weights.atomic import write_files
+
+FILE_NAME: Final = "manifest.json"
+TOKENIZER_FOLDER: Final = "tokenizer"
+FORMAT: Final = "electra pre-training examples"
+VERSION: Final = 1
+_MOST_BYTES: Final = 1 << 28
+_HASH_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished file: its counts, its checksum, and how many blocks of the corpus it and those before it cover."""
+
+    file: str
+    split: str
+    documents: int
+    examples: int
+    tokens: int
+    bytes: int
+    sha256: str
+    blocks: int
+
+
+@dataclass
+class Manifest:
+    """What ``manifest.json`` says.
+
+    Args:
+        max_length: most tokens of an example.
+        dtype: of the ids in the shards: ``"uint16"`` or ``"uint32"``.
+        vocabulary: ``file`` in the tokenizer's folder, its ``sha256``, and ``size``, the number of ids.
+        options: everything that decided what is in the shards.
+        sources: the files that were read: ``name``, ``bytes``, ``repeat``, ``held_out``.
+        shards: what is finished, in order.
+        complete: whether that is all.
+    """
+
+    max_length: int
+    dtype: str
+    vocabulary: dict[str, Any]
+    options: dict[str, Any]
+    sources: list[dict[str, Any]]
+    shards: list[Shard] = field(default_factory=list)
+    complete: bool = False
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest of a folder.
+
+        Raises:
+            ValueError: there is none, or it is damaged or of another version.
+        """
+        path = folder / FILE_NAME
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"{path}: over {_MOST_BYTES >> 20} MiB, too large for a manifest")
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{folder}: no prepared corpus: there is no {FILE_NAME}") from None
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError(f"{path}: not the manifest of a prepared corpus")
+        if values.get("version") != VERSION:
+            raise ValueError(f"{path}: version {values.get('version')!r}, and this program reads version {VERSION}")
+        return cls._from_values(values, path)
+
+    @classmethod
+    def _from_values(cls, values: Mapping[str, Any], path: Path) -> Self:
+        def get(of: Any, name: str, kind: type) -> Any:
+            value = of.get(name) if isinstance(of, dict) else None
+            if type(value) is not kind or str(value).startswith("-"):
+                raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
+            return value
+
+        shards = []
+        for entry in get(values, "shards", list):
+            kinds = {name: (str if hint == "str" else int) for name, hint in Shard.__annotations__.items()}
+            shard = Shard(**{name: get(entry, name, kind) for name, kind in kinds.items()})
+            if shard.split not in SPLITS or Path(shard.file).name != shard.file:
+                raise ValueError(f"{path}: damaged: a shard {shard.file!r:.80} of the split {shard.split!r:.80}")
+            shards.append(shard)
+        vocabulary = get(values, "vocabulary", dict)
+        for name, kind in (("file", str), ("sha256", str), ("size", int)):
+            get(vocabulary, name, kind)
+        if get(values, "dtype", str) not in ("uint16", "uint32"):
+            raise ValueError(f"{path}: damaged: dtype {values['dtype']!r:.80}")
+        return cls(
+            get(values, "max_length", int), values["dtype"], vocabulary, get(values, "options", dict),
+            get(values, "sources", list), shards, get(values, "complete", bool),
+        )  # fmt: skip
+
+    def write(self, folder: Path) -> None:
+        """Write it in place of an older one; raises CheckpointError where that is not possible."""
+        values = {"format": FORMAT, "version": VERSION, **asdict(self), "splits": self.counts()}
+        write_files(folder, {FILE_NAME: (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()})
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return documents, examples and tokens of each split; tokens are all that is no padding."""
+        names = ("documents", "examples", "tokens")
+        return {
+            split: {name: sum(getattr(shard, name) for shard in self.of(split)) for name in names} for split in SPLITS
+        }
+
+    def of(self, split: str) -> list[Shard]:
+        """Return the shards of a split."""
+        return [shard for shard in self.shards if shard.split == split]
+
+    def plan(self) -> dict[str, Any]:
+        """Return what must be the same for a preparation to go on where another one stopped."""
+        plan = asdict(self)
+        del plan["shards"], plan["complete"]
+        return plan
+
+
+def check_shard(folder: Path, shard: Shard) -> None:
+    """Read a shard and compare its checksum; raises ValueError where it differs."""
+    path = folder / shard.file
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            while content := stream.read(_HASH_BYTES):
+                digest.update(content)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if digest.hexdigest() != shard.sha256:
+        raise ValueError(f"{path}: damaged: its checksum is not the one in {FILE_NAME}; prepare the corpus again")
