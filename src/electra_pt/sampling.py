@@ -22,7 +22,8 @@ def noise_words(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
         vocabulary: how many ids there are.
     """
     keys = _mix(_mix(_as_words(seeds))[:, None] + positions.to(torch.int32))  # [batch, slots]
-    ids = _mix(torch.arange(vocabulary, dtype=torch.int32, device=seeds.device) * _signed(SPREAD))  # [vocabulary]
+    numbers = torch.arange(1, vocabulary + 1, dtype=torch.int32, device=seeds.device)
+    ids = _mix(numbers * _signed(SPREAD))  # [vocabulary]
     return _mix(keys[:, :, None] ^ ids)
 
 

@@ -22,7 +22,7 @@ def noise_words(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
         vocabulary: how many ids there are.
     """
     keys = _mix(_mix(tf.cast(seeds, tf.uint32))[:, None] + tf.cast(positions, tf.uint32))  # [batch, slots]
-    ids = _mix(tf.cast(tf.range(vocabulary), tf.uint32) * _word(SPREAD))  # [vocabulary]
+    ids = _mix(tf.cast(tf.range(1, vocabulary + 1), tf.uint32) * _word(SPREAD))  # [vocabulary]
     return _mix(tf.bitwise.bitwise_xor(keys[:, :, None], ids))
 
 

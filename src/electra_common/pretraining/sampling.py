@@ -45,7 +45,8 @@ def noise_words(seeds: NDArray[Any], positions: NDArray[Any], vocabulary: int) -
         vocabulary: how many ids there are.
     """
     keys = mix_words(mix_words(seeds.astype(np.uint32))[:, None] + positions.astype(np.uint32))  # [batch, slots]
-    ids = mix_words(np.arange(vocabulary, dtype=np.uint32) * np.uint32(SPREAD))  # [vocabulary]
+    # From 1 on: the mixer leaves 0 as it is, and seed, position and id may all be 0.
+    ids = mix_words(np.arange(1, vocabulary + 1, dtype=np.uint32) * np.uint32(SPREAD))  # [vocabulary]
     return mix_words(keys[:, :, None] ^ ids)
 
 
