@@ -100,6 +100,21 @@ class QuestionAnsweringOutput(ModelOutput):
     )  # fmt: skip
 
 
+class JointOutput(ModelOutput):
+    """Output of generator and discriminator together.
+
+    Fields: ``loss``, the weighted sum of ``generator_loss`` and ``discriminator_loss``, scalars; ``generator_logits``
+    [batch, slots, vocabulary] of the masked positions; ``logits`` [batch, length] of the discriminator;
+    ``corrupted_input_ids`` [batch, length], what it saw; ``is_replaced`` [batch, length], its labels. What belongs to
+    a network that the objective does not have is None.
+    """
+
+    field_names = (
+        "loss", "generator_loss", "discriminator_loss", "generator_logits", "logits", "corrupted_input_ids",
+        "is_replaced",
+    )  # fmt: skip
+
+
 def as_requested(output: Output, config: ElectraConfig, return_dict: bool | None) -> Output | tuple[Any, ...]:
     """Return an output, or its tuple where ``return_dict`` (else the config) says so."""
     wants_dict = config.return_dict if return_dict is None else return_dict

@@ -1,8 +1,11 @@
 """ELECTRA in PyTorch: plain ``torch.nn`` modules with the parameter names of the published checkpoints."""
 
 from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, ElectraTokenizerFast
+from electra_common.pretraining.objective import PretrainingObjective
+from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.layout import PackedLayout
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel
+from electra_pt.optimizer import ElectraAdam
 from electra_pt.question_answering import ElectraForQuestionAnswering
 from electra_pt.task_models import (
     ElectraForMultipleChoice,
@@ -12,7 +15,9 @@ from electra_pt.task_models import (
 
 __all__ = [
     "BatchEncoding",
+    "ElectraAdam",
     "ElectraConfig",
+    "ElectraForJointPreTraining",
     "ElectraForMaskedLM",
     "ElectraForMultipleChoice",
     "ElectraForPreTraining",
@@ -23,4 +28,5 @@ __all__ = [
     "ElectraTokenizer",
     "ElectraTokenizerFast",
     "PackedLayout",
+    "PretrainingObjective",
 ]

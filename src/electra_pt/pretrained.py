@@ -17,7 +17,7 @@ from electra_common import ElectraConfig, LoadReport
 from electra_common.weights.loading import LoadPlan, plan_loading
 from electra_common.weights.names import TIED_VOCABULARY_WEIGHT
 from electra_common.weights.saving import save_folder
-from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.tensors import Array, StoredTensor
 from electra_pt.adjusting import AdjustableModel
 from electra_pt.initialization import initialize_module, initialize_weights
 
@@ -93,7 +93,7 @@ class ElectraPreTrainedModel(AdjustableModel):
             local_files_only=local_files_only,
             config_overrides=config_overrides,
         )
-        model = _build(cls, plan).eval()
+        model = build_planned(cls, plan).eval()
         return (model, plan.report) if output_loading_info else model
 
     def save_pretrained(self, folder: str | Path, *, format: str = "safetensors") -> None:
@@ -108,22 +108,26 @@ class ElectraPreTrainedModel(AdjustableModel):
             CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.
             ValueError: the format is not known.
         """
-        tensors = {name: _stored(name, tensor) for name, tensor in canonical_state(self).items()}
-        dtypes = sorted({tensor.dtype for tensor in tensors.values()})
-        config = self.config.replace(architectures=(type(self).__name__,), dtype=dtypes[0])
-        save_folder(folder, config, tensors, format=format)
+        save_folder(folder, *stored_network(self), format=format)
+
+
+def stored_network(model: ElectraPreTrainedModel) -> tuple[ElectraConfig, dict[str, StoredTensor]]:
+    """Return the config of a model as it is saved, and its tensors by canonical name."""
+    tensors = {name: _stored(name, tensor) for name, tensor in canonical_state(model).items()}
+    dtypes = sorted({tensor.dtype for tensor in tensors.values()})
+    return model.config.replace(architectures=(type(model).__name__,), dtype=dtypes[0]), tensors
 
 
 def canonical_state(model: ElectraPreTrainedModel) -> dict[str, Tensor]:
     """Return ``{canonical name: parameter}`` of a model, the tied projection left out."""
     prefix = _BODY_PREFIX if model.is_body else ""
-    state = {prefix + name: tensor for name, tensor in model.state_dict().items()}
+    state = {prefix + name: tensor for name, tensor in model.state_dict(keep_vars=True).items()}
     if model.config.tie_word_embeddings:
         state.pop(TIED_VOCABULARY_WEIGHT, None)
     return state
 
 
-def _build(cls: type[Any], plan: LoadPlan) -> Any:
+def build_planned(cls: type[Any], plan: LoadPlan) -> Any:
     """Make the model without memory of its own, then give it the checkpoint's tensors."""
     with torch.device("meta"):
         model = cls(plan.config)
@@ -136,6 +140,22 @@ def _build(cls: type[Any], plan: LoadPlan) -> Any:
     unset = [name for name, parameter in model.named_parameters() if parameter.is_meta]
     assert not unset, f"the plan left parameters unset: {unset}"
     return model
+
+
+def read_canonical(name: str, weight: Tensor) -> Array:
+    """Return what a tensor holds as a float32 array of its own, its axes in the order of the canonical form: torch's.
+
+    Args:
+        name: a canonical name, or one of the joint form.
+        weight: the weight of that name, or one that belongs to it, such as a moment of Adam's.
+    """
+    return np.array(weight.detach().float().cpu().numpy())
+
+
+@torch.no_grad()
+def assign_canonical(name: str, weight: Tensor, array: Array) -> None:
+    """Give a tensor what :func:`read_canonical` returned of another one."""
+    weight.copy_(torch.from_numpy(np.ascontiguousarray(array)))
 
 
 def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -22,8 +22,11 @@ from electra_common import (  # noqa: E402 (the backend comes first)
     ElectraTokenizer,
     ElectraTokenizerFast,
 )
+from electra_common.pretraining.objective import PretrainingObjective  # noqa: E402
+from electra_tf.joint_pretraining import TFElectraForJointPreTraining  # noqa: E402
 from electra_tf.layout import PackedLayout  # noqa: E402
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
+from electra_tf.optimizer import TFElectraAdam  # noqa: E402
 from electra_tf.question_answering import TFElectraForQuestionAnswering  # noqa: E402
 from electra_tf.task_models import (  # noqa: E402
     TFElectraForMultipleChoice,
@@ -37,6 +40,9 @@ __all__ = [
     "ElectraTokenizer",
     "ElectraTokenizerFast",
     "PackedLayout",
+    "PretrainingObjective",
+    "TFElectraAdam",
+    "TFElectraForJointPreTraining",
     "TFElectraForMaskedLM",
     "TFElectraForMultipleChoice",
     "TFElectraForPreTraining",

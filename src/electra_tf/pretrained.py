@@ -174,7 +174,7 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
             local_files_only=local_files_only,
             config_overrides=config_overrides,
         )
-        model = _build(cls, plan)
+        model = build_planned(cls, plan)
         return (model, plan.report) if output_loading_info else model
 
     def save_pretrained(self, folder: str | Path, *, format: str = "safetensors") -> None:
@@ -189,10 +189,14 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
             CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.
             ValueError: the format is not known.
         """
-        tensors = {name: _stored(name, variable) for name, variable in canonical_state(self).items()}
-        dtypes = sorted({tensor.dtype for tensor in tensors.values()})
-        config = self.config.replace(architectures=(_architecture(self),), dtype=dtypes[0])
-        save_folder(folder, config, tensors, format=format)
+        save_folder(folder, *stored_network(self), format=format)
+
+
+def stored_network(model: TFElectraPreTrainedModel) -> tuple[ElectraConfig, dict[str, StoredTensor]]:
+    """Return the config of a model as it is saved, and its tensors by canonical name."""
+    tensors = {name: _stored(name, variable) for name, variable in canonical_state(model).items()}
+    dtypes = sorted({tensor.dtype for tensor in tensors.values()})
+    return model.config.replace(architectures=(_architecture(model),), dtype=dtypes[0]), tensors
 
 
 def canonical_state(model: TFElectraPreTrainedModel) -> dict[str, keras.Variable]:
@@ -215,12 +219,15 @@ def _is_weight(variable: keras.Variable) -> bool:
 
 
 def _path(model: TFElectraPreTrainedModel, variable: keras.Variable) -> str:
-    """Return a variable's path without the outermost model's name, which is the user's to choose."""
-    path: str = variable.path.removeprefix(f"{model.name}/")
+    """Return a variable's path without the outermost model's name, which is the user's to choose.
+
+    Embeddings that two networks share bear the name of the one that made them.
+    """
+    path: str = variable.path.partition("/")[2]
     return f"{_BODY_NAME}/{path}" if model.is_body else path
 
 
-def _build(cls: type[Any], plan: LoadPlan) -> Any:
+def build_planned(cls: type[Any], plan: LoadPlan) -> Any:
     """Make the model, then give it the checkpoint's tensors; a new head keeps what it was initialised with."""
     with nullcontext() if plan.report.new else undrawn_weights():
         model = cls(plan.config, dtype=plan.dtype)
@@ -231,9 +238,24 @@ def _build(cls: type[Any], plan: LoadPlan) -> Any:
     return model
 
 
+def read_canonical(name: str, weight: keras.Variable) -> Array:
+    """Return what a variable holds as a float32 array of its own, its axes in the order of the canonical form.
+
+    Args:
+        name: a canonical name, or one of the joint form.
+        weight: the weight of that name, or one that belongs to it, such as a moment of Adam's.
+    """
+    return np.array(_oriented(name, weight.numpy()), np.float32)
+
+
+def assign_canonical(name: str, weight: keras.Variable, array: Array) -> None:
+    """Give a variable what :func:`read_canonical` returned of another one."""
+    weight.assign(_oriented(name, array))
+
+
 def _oriented(name: str, array: Array) -> Array:
     """Turn an array between the canonical [output, input] and TensorFlow's [input, output], where they differ."""
-    row = find_row(name)
+    row = find_row(name) or find_row(name.partition(".")[2])
     assert row is not None
     return array.T if row.transpose else array
 

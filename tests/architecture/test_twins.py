@@ -26,7 +26,13 @@ KERAS_METHODS = {
     "get_config": "what Keras stores of a model in a .keras file",
     "from_config": "makes it again; torch pickles or keeps a state_dict",
 }
-METHOD_NAMES = {"call": "forward"}
+METHOD_NAMES = {"call": "forward", "update_step": "step"}  # Keras updates one variable at a time, torch all of them
+# Where the frameworks keep things, by the function whose arguments differ for it.
+DIFFERENT_ARGUMENTS = {
+    "clip_by_global_norm": "torch keeps gradients with their parameters, TensorFlow hands them over",
+    "ElectraAdam.__init__": "a torch optimizer is made for its parameters, Keras hands them over in every step",
+    "ElectraAdam.step": "likewise",
+}
 
 
 def names(folder):
@@ -80,9 +86,14 @@ def without_framework_arguments(found):
     return [(name, [item for item in given if item not in ONLY_TF_ARGUMENTS]) for name, given in found]
 
 
+def without_different_arguments(found):
+    return [(name, [] if name in DIFFERENT_ARGUMENTS else given) for name, given in found]
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_public_names_and_arguments_agree(file):
-    assert without_framework_arguments(outline(TF / file)) == outline(PT / file)
+    ours, theirs = without_framework_arguments(outline(TF / file)), outline(PT / file)
+    assert without_different_arguments(ours) == without_different_arguments(theirs)
 
 
 def test_both_families_export_the_same_names():

@@ -99,7 +99,30 @@ def loading_defaults():
     return {name.arg: ast.literal_eval(default) for name, default in pairs}
 
 
+def masking_defaults():
+    from electra_common.pretraining.masking import MaskingRules
+
+    return {field.name: field.default for field in dataclasses.fields(MaskingRules)}
+
+
+def objective_defaults():
+    from electra_common.pretraining.objective import PretrainingObjective
+
+    return {field.name: field.default for field in dataclasses.fields(PretrainingObjective)}
+
+
+def optimizer_defaults():
+    """Return the defaults of the optimizer's constructor, read from the source."""
+    tree = ast.parse((REPOSITORY / "src" / "electra_pt" / "optimizer.py").read_text(encoding="utf-8"))
+    arguments = next(node for node in ast.walk(tree) if getattr(node, "name", "") == "__init__").args
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return {name.arg: ast.literal_eval(default) for name, default in pairs}
+
+
 DEFAULTS = {
+    "MaskingRules": masking_defaults,
+    "PretrainingObjective": objective_defaults,
+    "ElectraAdam": optimizer_defaults,
     "ElectraConfig": config_defaults,
     "from_pretrained": loading_defaults,
     "ElectraTokenizer": tokenizer_defaults,

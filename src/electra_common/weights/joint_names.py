@@ -4,6 +4,7 @@
 ``discriminator.`` and a canonical name         a tensor of the discriminator
 ``generator.`` and a canonical name             a tensor of the generator
 no ``generator.electra.embeddings.…`` at all    the generator's embeddings are the discriminator's, stored once
+no ``generator.electra.…`` at all               the generator is the discriminator's network with another head
 ==============================================  ======================================================================
 
 The optimizer's state and whatever else a run needs to go on has files of its own beside it.
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from electra_common.weights.names import COMPONENTS, DISCRIMINATOR, EMBEDDINGS_PREFIX, GENERATOR, find_row
-from electra_common.weights.sharing import are_same, embeddings_of
+from electra_common.weights.sharing import are_same, body_of, embeddings_of
 from electra_common.weights.tensors import StoredTensor
 
 Tensors = Mapping[str, StoredTensor]
@@ -28,7 +29,7 @@ def is_joint(names: Iterable[str]) -> bool:
 def joint_tensors(discriminator: Tensors | None, generator: Tensors | None) -> dict[str, StoredTensor]:
     """Return the tensors of both networks, or of one, under the names of the joint form.
 
-    Embeddings that are the same in both, bit for bit, come once.
+    Embeddings that are the same in both, bit for bit, come once; so does all but the heads where that is the same.
 
     Raises:
         ValueError: neither network was given.
@@ -37,8 +38,9 @@ def joint_tensors(discriminator: Tensors | None, generator: Tensors | None) -> d
     if not given:
         raise ValueError("joint_tensors needs a discriminator, a generator or both")
     shared: set[str] = set()
-    if len(given) == 2 and are_same(*map(embeddings_of, given.values())):
-        shared = {f"{GENERATOR}.{name}" for name in embeddings_of(given[GENERATOR])}
+    for part in (embeddings_of, body_of):
+        if len(given) == 2 and are_same(*map(part, given.values())):
+            shared = {f"{GENERATOR}.{name}" for name in part(given[GENERATOR])}
     named = {f"{network}.{name}": tensor for network, tensors in given.items() for name, tensor in tensors.items()}
     return {name: tensor.renamed(name) for name, tensor in named.items() if name not in shared}
 
@@ -54,5 +56,6 @@ def split_joint(tensors: Tensors) -> tuple[dict[str, dict[str, StoredTensor]], t
         else:
             unexpected.append(name)
     if len(networks) == 2 and not embeddings_of(networks[GENERATOR]):
-        networks[GENERATOR].update(embeddings_of(networks[DISCRIMINATOR]))
+        part = embeddings_of if body_of(networks[GENERATOR]) else body_of
+        networks[GENERATOR].update(part(networks[DISCRIMINATOR]))
     return {network: networks[network] for network in COMPONENTS if network in networks}, tuple(unexpected)

@@ -17,12 +17,13 @@ from electra_common.weights.formats.tf1_bundle_writer import bundle_files
 from electra_common.weights.formats.tf_h5_writer import write_tf_h5
 from electra_common.weights.google_names import google_tensors
 from electra_common.weights.joint_names import joint_tensors
-from electra_common.weights.names import GENERATOR, TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
+from electra_common.weights.names import COMPONENTS, GENERATOR, TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
 from electra_common.weights.tensors import StoredTensor
 from electra_common.weights.weights_file import GENERATOR_CONFIG, JOINT_FILE, WEIGHTS_NAMES
 
 Progress = Callable[[int], None] | None
 Tensors = Mapping[str, StoredTensor]
+Network = tuple[ElectraConfig, Tensors]
 Writer = Callable[[BinaryIO, Tensors], None]
 
 WRITABLE_FORMATS: Final = ("safetensors", "bin", "h5", "tf1", "npz", "joint")
@@ -161,8 +162,8 @@ def save_folder(folder: str | Path, config: ElectraConfig, tensors: Tensors, *, 
 
 def save_two_networks(
     folder: str | Path,
-    discriminator: tuple[ElectraConfig, Tensors],
-    generator: tuple[ElectraConfig, Tensors],
+    discriminator: Network | None,
+    generator: Network | None,
     *,
     format: str = "joint",
 ) -> None:
@@ -170,21 +171,26 @@ def save_two_networks(
 
     Args:
         folder: made if it does not exist; files of other names in it stay.
-        discriminator: its config, written as ``config.json``, and ``{canonical name: tensor}``.
-        generator: its config, written as ``generator_config.json``, and its tensors. Embeddings that are the same as
-            the discriminator's, bit for bit, are stored once.
+        discriminator: its config, written as ``config.json``, and ``{canonical name: tensor}``; None if there is none.
+        generator: its config, written as ``generator_config.json`` beside a discriminator's, and its tensors. What is
+            the same as in the discriminator, bit for bit, is stored once: embeddings, or all but the head.
         format: one of :data:`TWO_NETWORK_FORMATS`.
 
     Raises:
         CheckpointError: as of :func:`save_folder`.
-        ValueError: the format does not hold two networks.
+        ValueError: the format does not hold two networks, or there is none.
     """
     if format not in TWO_NETWORK_FORMATS:
         raise ValueError(f"two networks go into one checkpoint of {' or '.join(TWO_NETWORK_FORMATS)}, found {format!r}")
-    files = two_network_files(discriminator[1], generator[1], format=format)
+    tensors = (None if network is None else network[1] for network in (discriminator, generator))
+    files = two_network_files(*tensors, format=format)
     _check_taken(Path(folder), files)
-    configs = {"config.json": discriminator[0], GENERATOR_CONFIG: generator[0]}
-    write_files(Path(folder), {**files, **{name: config.to_json().encode() for name, config in configs.items()}})
+    given = {name: network for name, network in zip(COMPONENTS, (discriminator, generator), strict=True) if network}
+    configs = {
+        component_config_name(name, together=len(given) > 1): config.to_json().encode()
+        for name, (config, _) in given.items()
+    }
+    write_files(Path(folder), {**files, **configs})
 
 
 def _check_taken(folder: Path, files: Mapping[str, Content]) -> None:

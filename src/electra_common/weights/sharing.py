@@ -20,6 +20,11 @@ def embeddings_of(tensors: Tensors) -> dict[str, StoredTensor]:
     return {name: tensor for name, tensor in tensors.items() if name.startswith(EMBEDDINGS_PREFIX)}
 
 
+def body_of(tensors: Tensors) -> dict[str, StoredTensor]:
+    """Return a network without its head."""
+    return {**embeddings_of(tensors), **body_without_embeddings(tensors)}
+
+
 def body_without_embeddings(tensors: Tensors) -> dict[str, StoredTensor]:
     """Return what lies between the embeddings and the head."""
     rows = {name: find_row(name) for name in tensors if not name.startswith(EMBEDDINGS_PREFIX)}
@@ -33,10 +38,11 @@ def are_same(first: Tensors, second: Tensors) -> bool:
     pairs = [(first[name], second[name]) for name in sorted(first)]
     if any((one.shape, one.dtype) != (other.shape, other.dtype) for one, other in pairs):
         return False
-    return all(_have_same_bytes(one, other) for one, other in pairs)
+    return all(have_same_bytes(one, other) for one, other in pairs)
 
 
-def _have_same_bytes(first: StoredTensor, second: StoredTensor) -> bool:
+def have_same_bytes(first: StoredTensor, second: StoredTensor) -> bool:
+    """Whether two tensors of one shape and dtype agree in every byte."""
     # Bytes, not values: a NaN equals itself here, and 0 is not -0.
     one, other = (np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8) for tensor in (first, second))
     return all(
