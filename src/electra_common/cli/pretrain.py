@@ -49,3 +49,17 @@ def prepare_command(
             as_json=json,
         )
     )
+
+
+@pretrain_app.command("plot")
+def plot_command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[Path, typer.Option(help="The picture to write: .png or .svg.")],
+    x: Annotated[str, typer.Option("--x", help="What to draw against: step, tokens or time.")] = "step",
+    title: Annotated[str | None, typer.Option(help="A title above the picture.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the last value of each metric.")] = False,
+) -> None:
+    """Draw the curves of runs, training and held out, in one picture."""
+    from electra_common.cli.pretrain_plot import plot_runs
+
+    raise typer.Exit(plot_runs(runs, out=out, x=x, title=title, as_json=json))

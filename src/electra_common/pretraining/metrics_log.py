@@ -67,7 +67,7 @@ class MetricsLog:
         self._before = kept[-1].time if kept else 0.0
         self._opened = time.monotonic()
         try:
-            self._stream = open(folder / METRICS_FILE, "a", encoding="utf-8")
+            self._stream = open(folder / METRICS_FILE, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise CheckpointError(f"{folder / METRICS_FILE}: cannot be written: {error.strerror or error}") from None
         first_step = kept[-1].step + 1 if kept else 0
@@ -185,7 +185,7 @@ class _EventFile:
         self._event, self._summary = event_pb2, summary_pb2
         folder.mkdir(parents=True, exist_ok=True)
         stamp = f"{time.time_ns() // 1_000_000_000:010d}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
-        self._stream: IO[bytes] = open(folder / f"events.out.tfevents.{stamp}", "xb")
+        self._stream: IO[bytes] = open(folder / f"events.out.tfevents.{stamp}", "xb")  # noqa: SIM115 - as above
         self._records = RecordWriter(self._stream)
         self._put(file_version="brain.Event:2")
         # TensorBoard hides what earlier files hold from this step on.
