@@ -170,7 +170,7 @@ def test_every_field_of_the_load_report_is_explained():
 
 def test_every_command_and_option_is_on_the_page():
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^## electra (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## electra ([\w-]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     commands = typer.main.get_command(app).commands
     assert set(sections) == set(commands)
     for name, command in commands.items():

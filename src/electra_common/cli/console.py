@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -52,6 +53,14 @@ def byte_progress(label: str, *, shown: bool) -> Iterator[Callable[[int, int], N
             progress.update(task, completed=done, total=total)
 
         yield update
+
+
+def printable(text: str) -> str:
+    """Return a text with a sign in the place of each control character, which a terminal would obey."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
 
 
 def human_count(number: int) -> str:

@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 
+from electra_common.cli.answers import answer_texts, find_model
 from electra_common.cli.compare import as_data, make_batch, print_comparison, run_comparison
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.demo_files import ENGLISH, GOOGLE_CHECKPOINT, GOOGLE_EXPECTED, GOOGLE_HEADS
@@ -20,6 +22,9 @@ from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.conversion import Conversion, convert_checkpoint
 
 TOLERANCE: Final = 1e-5
+# Of the paper: the cook has become an eater.
+REPLACED_SENTENCE: Final = "The chef ate the meal, and the guests thanked him for his cooking."
+MASKED_SENTENCE: Final = "The chef [MASK] the meal, and the guests thanked him for his cooking."
 _SIZE: Final = "small-discriminator"
 _SEED: Final = 1
 
@@ -154,3 +159,50 @@ def full_size(console: Console, folder: Path) -> dict[str, Any]:
     comparison = run_comparison(checkpoint, component, config, batch, described, TOLERANCE)
     print_comparison(console, comparison)
     return as_data(comparison)
+
+
+# Real sentences -------------------------------------------------------------------------------------------------------
+
+
+def real_text(
+    console: Console, frameworks: tuple[str, ...], *, discriminator: Path | None = None, generator: Path | None = None
+) -> dict[str, Any]:
+    """Let both networks answer sentences in each framework: which word was replaced, and what fits a mask.
+
+    Args:
+        console: to print to.
+        frameworks: those that are installed.
+        discriminator: a model's folder; by default the embedded one's.
+        generator: a model's folder; by default the embedded one's.
+    """
+    detected = _answers("detect", discriminator, frameworks, REPLACED_SENTENCE, {})
+    words = {name: answer["words"] for name, answer in detected.items()}
+    console.print(f"\ndiscriminator: {REPLACED_SENTENCE}\n", markup=False)
+    table = make_table("", "word", *(f"#{FRAMEWORKS[name]}" for name in frameworks))
+    for row in zip(*words.values(), strict=True):
+        table.add_row(escape(row[0]["text"]), *(f"{word['probability']:.4f}" for word in row))
+    console.print(table)
+    filled = _answers("fill-mask", generator, frameworks, MASKED_SENTENCE, {"top": 5})
+    candidates = {name: answer["masks"][0]["candidates"] for name, answer in filled.items()}
+    console.print(f"\ngenerator: {MASKED_SENTENCE}\n", markup=False)
+    table = make_table("", *(FRAMEWORKS[name] for name in frameworks))
+    for row in zip(*candidates.values(), strict=True):
+        table.add_row(*(f"{escape(item['token'])}  {item['probability']:.4f}" for item in row))
+    console.print(table)
+    largest = max(_spread(words), _spread(candidates))
+    return {"agrees": largest <= TOLERANCE, "largest": largest, "detect": detected, "fill_mask": filled}
+
+
+def _answers(
+    action: str, folder: Path | None, frameworks: tuple[str, ...], text: str, options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return each framework's answer to a text."""
+    model = find_model(action, None if folder is None else str(folder))
+    answered = {name: answer_texts(action, model, [text], options, framework=name) for name in frameworks}
+    return {name: result.answers[0] for name, (_, result) in answered.items()}
+
+
+def _spread(answers: Mapping[str, list[dict[str, Any]]]) -> float:
+    """Return the largest difference between the frameworks' probabilities at any place of their lists."""
+    probabilities = np.array([[item["probability"] for item in items] for items in answers.values()])
+    return float(np.ptp(probabilities, axis=0).max())

@@ -37,12 +37,16 @@ class Job:
     """What a framework's process is to do.
 
     Attributes:
-        action: ``"run"`` a checkpoint over a batch, or ``"create"`` one with new weights and save it.
+        action: ``"run"`` a checkpoint over a batch, ``"create"`` one with new weights and save it, or answer texts:
+            ``"detect"`` replaced words, ``"fill-mask"``.
         path: the checkpoint, or the folder to create.
         architecture: the class, without the prefix of a framework.
         component: the network, where a checkpoint holds two.
         config_overrides: config fields to change, or all fields of a new model.
         seed: for new weights.
+        texts: to be answered.
+        tokenizer: path or name of the one for texts; None for the vocabulary of the released models.
+        options: further arguments of what answers texts.
     """
 
     action: str
@@ -51,15 +55,19 @@ class Job:
     component: str | None = None
     config_overrides: Mapping[str, Any] | None = None
     seed: int = 0
+    texts: tuple[str, ...] = ()
+    tokenizer: str | None = None
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came back: outputs by name, and the seconds spent on loading and on running."""
+    """What came back: outputs by name or answers to texts, and the seconds spent on loading and on running."""
 
     outputs: Arrays
     load_seconds: float
     run_seconds: float
+    answers: tuple[dict[str, Any], ...] = ()
 
 
 def run_in_frameworks(frameworks: tuple[str, ...], job: Job, batch: Mapping[str, NDArray[Any]]) -> dict[str, Result]:
@@ -70,6 +78,22 @@ def run_in_frameworks(frameworks: tuple[str, ...], job: Job, batch: Mapping[str,
         CheckpointError: the checkpoint cannot be loaded.
     """
     return {framework: _run(framework, job, batch) for framework in frameworks}
+
+
+def run_in_first(job: Job) -> tuple[str, Result]:
+    """Run a job in the first framework that is installed, and say which one that is.
+
+    Raises:
+        FrameworkError: none is installed, or the process died.
+        CheckpointError: the checkpoint cannot be loaded, or a text not be answered.
+    """
+    for framework in FRAMEWORKS:
+        try:
+            return framework, _run(framework, job, {})
+        except FrameworkMissingError:
+            continue
+    extras = " or ".join(f"'electra-dual[{framework}]'" for framework in FRAMEWORKS)
+    raise FrameworkMissingError(f"neither {' nor '.join(FRAMEWORKS.values())} is installed: pip install {extras}")
 
 
 def _run(framework: str, job: Job, batch: Mapping[str, NDArray[Any]]) -> Result:
@@ -107,4 +131,4 @@ def _answer(framework: str, folder: Path, finished: subprocess.CompletedProcess[
         raise CheckpointError(answer["message"])
     with np.load(folder / "outputs.npz") as file:
         outputs = {key: file[key] for key in file.files}
-    return Result(outputs, answer["load_seconds"], answer["run_seconds"])
+    return Result(outputs, answer["load_seconds"], answer["run_seconds"], tuple(answer.get("answers", ())))

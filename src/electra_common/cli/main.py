@@ -16,6 +16,8 @@ from electra_common.cli.compare import compare
 from electra_common.cli.console import fail
 from electra_common.cli.convert import convert
 from electra_common.cli.demo import demo
+from electra_common.cli.detect import detect
+from electra_common.cli.fill_mask import fill_mask
 from electra_common.cli.frameworks import FrameworkError
 from electra_common.cli.inspect import inspect
 from electra_common.cli.options import parse_heads
@@ -45,6 +47,13 @@ Heads = Annotated[
         help="Heads where no config.json says: 4, or discriminator=4,generator=1. Default: hidden size // 64.",
     ),
 ]
+Answering = Annotated[
+    str | None, typer.Option("--model", help="Folder, file or Hub name; by default the model in the package.")
+]
+Tokenizer = Annotated[
+    str | None, typer.Option("--tokenizer", help="Folder, file or Hub name; by default the one beside the model.")
+]
+Framework = Annotated[str | None, typer.Option(help="pt or tf; by default the one that is installed, pt first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -141,6 +150,66 @@ def compare_command(
 def demo_command(json: Json = False) -> None:
     """Show it all: a checkpoint of Google's in both frameworks against Google's own numbers, then real English text."""
     raise typer.Exit(demo(as_json=json))
+
+
+@app.command("detect")
+def detect_command(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts of any length.")] = None,
+    file: Annotated[
+        list[str] | None, typer.Option(help="Text file, one text a line; .gz and .xz too, - for standard input.")
+    ] = None,
+    model: Answering = None,
+    tokenizer: Tokenizer = None,
+    heads: Heads = None,
+    framework: Framework = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Mark words whose probability is this or more.")
+    ] = 0.5,
+    stride: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that two windows over a long text share; default: a quarter.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a web page.")] = None,
+    json: Json = False,
+) -> None:
+    """Show which words of a text were replaced, as a discriminator sees it."""
+    raise typer.Exit(
+        detect(
+            texts or [],
+            files=file or [],
+            model=model,
+            tokenizer=tokenizer,
+            heads=parse_heads(heads),
+            framework=framework,
+            threshold=threshold,
+            stride=stride,
+            html=html,
+            as_json=json,
+        )
+    )
+
+
+@app.command("fill-mask")
+def fill_mask_command(
+    texts: Annotated[list[str], typer.Argument(help="Texts with one [MASK] or more.")],
+    model: Answering = None,
+    tokenizer: Tokenizer = None,
+    heads: Heads = None,
+    framework: Framework = None,
+    top: Annotated[int, typer.Option(min=1, help="How many candidates for each mask.")] = 5,
+    json: Json = False,
+) -> None:
+    """Show what fits in the place of each [MASK], as a generator sees it."""
+    raise typer.Exit(
+        fill_mask(
+            texts,
+            model=model,
+            tokenizer=tokenizer,
+            heads=parse_heads(heads),
+            framework=framework,
+            top=top,
+            as_json=json,
+        )
+    )
 
 
 @app.command("tokenize")

@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +21,12 @@ from electra_common.weights.errors import CheckpointError
 _PREFIX: Final = {"pt": "", "tf": "TF"}
 # What must be importable for a family to work; anything else that is missing is a fault, not an absent framework.
 _NEEDED: Final = {"pt": ("torch",), "tf": ("tensorflow", "keras")}
+# The functions of `applications` that answer texts.
+_ANSWERS: Final = {"detect": "detect_replaced_words", "fill-mask": "fill_masks"}
 
 
 def run_job(framework: str, folder: Path) -> dict[str, Any]:
-    """Do what ``job.json`` says and return the timings; raises what the model raises."""
+    """Do what ``job.json`` says and return the timings, and answers to texts; raises what the model raises."""
     job = json.loads((folder / "job.json").read_text())
     family = importlib.import_module(f"electra_{framework}")
     recording = importlib.import_module(f"electra_{framework}.recording")
@@ -37,12 +40,24 @@ def run_job(framework: str, folder: Path) -> dict[str, Any]:
         return {"load_seconds": time.perf_counter() - started, "run_seconds": 0.0}
     model = model_class.from_pretrained(job["path"], component=job["component"], **overrides)
     loaded = time.perf_counter()
+    if job["action"] in _ANSWERS:
+        answers = _answer_texts(framework, model, job)
+        np.savez(folder / "outputs.npz")
+        return {"load_seconds": loaded - started, "run_seconds": time.perf_counter() - loaded, "answers": answers}
     with np.load(folder / "batch.npz") as file:
         batch = {key: file[key] for key in file.files}
     outputs = recording.record_outputs(model, batch)
     finished = time.perf_counter()
     np.savez(folder / "outputs.npz", **outputs)
     return {"load_seconds": loaded - started, "run_seconds": finished - loaded}
+
+
+def _answer_texts(framework: str, model: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
+    from electra_common.cli.tokenize import load
+
+    function = getattr(importlib.import_module(f"electra_{framework}.applications"), _ANSWERS[job["action"]])
+    answers = function(model, load(job["tokenizer"], in_python=False), job["texts"], **(job["options"] or {}))
+    return [asdict(answer) for answer in answers]
 
 
 def main(framework: str, folder: Path) -> int:

@@ -1,0 +1,90 @@
+"""What ``electra detect`` and ``electra fill-mask`` share: the model that answers, its tokenizer, the framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from electra_common.cli.frameworks import FRAMEWORKS, Job, Result, run_in_first, run_in_frameworks
+from electra_common.cli.options import Heads
+from electra_common.config import ElectraConfig
+from electra_common.embedded_model import embedded_folder
+from electra_common.weights.checkpoint import architecture_of, open_checkpoint
+from electra_common.weights.errors import CheckpointError
+from electra_common.weights.names import DISCRIMINATOR, GENERATOR
+
+# The network that does each action, its class, and what its head is for.
+_MODELS: Final = {
+    "detect": (DISCRIMINATOR, "ElectraForPreTraining", "tells replaced tokens"),
+    "fill-mask": (GENERATOR, "ElectraForMaskedLM", "fills in masked tokens"),
+}
+_TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint that can do what is asked for, and the tokenizer for it (None: the released models')."""
+
+    path: str
+    tokenizer: str | None
+    overrides: Mapping[str, Any]
+
+
+def find_model(action: str, name: str | None, *, tokenizer: str | None = None, heads: Heads = None) -> Model:
+    """Return a model by path or name, or the embedded one without, and make sure that it has the head it needs.
+
+    Raises:
+        CheckpointError: there is no such model, or it has not the network or the head.
+        ValueError: it has no tokenizer.
+    """
+    component, architecture, purpose = _MODELS[action]
+    if name is None:
+        path = str(embedded_folder(component))
+    else:
+        inner = Path(name) / component  # such as an exported run's
+        path = str(inner) if inner.is_dir() else name
+    checkpoint = open_checkpoint(path)
+    network = checkpoint.component(component)
+    if (found := architecture_of(network)) != architecture:
+        raise CheckpointError(f"{path}: its {component} has no head that {purpose}: it is an {found}")
+    config = checkpoint.config_of(network, num_attention_heads=heads)
+    if tokenizer is None:
+        tokenizer = _tokenizer_beside(checkpoint.folder, config)
+    return Model(path, tokenizer, {} if heads is None else {"num_attention_heads": config.num_attention_heads})
+
+
+def _tokenizer_beside(folder: Path, config: ElectraConfig) -> str | None:
+    if any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        return str(folder)
+    if config.vocab_size == ElectraConfig().vocab_size:  # every released model's, so its size is a safe sign
+        return None
+    raise ValueError(f"{folder}: holds no tokenizer for its {config.vocab_size} tokens: add --tokenizer")
+
+
+def answer_texts(
+    action: str, model: Model, texts: Sequence[str], options: Mapping[str, Any], *, framework: str | None
+) -> tuple[str, Result]:
+    """Answer texts in a framework, or in the first one that is installed, and say in which.
+
+    Raises:
+        ValueError: no such framework, or a text cannot be answered.
+        FrameworkError: the framework is not installed, or its process died.
+    """
+    if framework is not None and framework not in FRAMEWORKS:
+        raise ValueError(f"--framework must be one of {', '.join(FRAMEWORKS)}, found {framework!r}")
+    component, architecture, _ = _MODELS[action]
+    job = Job(
+        action,
+        model.path,
+        architecture,
+        component,
+        model.overrides,
+        texts=tuple(texts),
+        tokenizer=model.tokenizer,
+        options=options,
+    )
+    if framework is None:
+        return run_in_first(job)
+    return framework, run_in_frameworks((framework,), job, {})[framework]

@@ -1,0 +1,38 @@
+"""The small model that comes with the package, for commands that are given no other.
+
+``embedded/discriminator`` and ``embedded/generator`` hold ``config.json``, ``model.safetensors`` and a tokenizer each.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from electra_common.weights.errors import CheckpointError
+from electra_common.weights.names import COMPONENTS
+
+_FOLDER: Final = "embedded"
+_NEEDED: Final = ("config.json", "model.safetensors")
+
+
+def embedded_folder(component: str) -> Path:
+    """Return the folder of one network of the embedded model.
+
+    Args:
+        component: ``"discriminator"`` or ``"generator"``.
+
+    Raises:
+        ValueError: not the name of a network.
+        CheckpointError: this installation has no embedded model, or not all of its files.
+    """
+    if component not in COMPONENTS:
+        raise ValueError(f"component must be one of {', '.join(COMPONENTS)}, found {component!r}")
+    folder = Path(str(files("electra_common"))) / _FOLDER / component
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {' and '.join(missing)} not there: this installation has no embedded {component}; "
+            "name a model with --model, or install the package anew"
+        )
+    return folder
