@@ -15,8 +15,8 @@ with mock(STAND_INS):
     import keras
 
     keras.config = SimpleNamespace(backend=lambda: "tensorflow")  # `electra_tf` refuses any other one
-    import electra_pt
-    import electra_tf
+    import electra_pt.applications
+    import electra_tf.applications
 
 
 def _hide_stand_ins(model):
