@@ -181,6 +181,16 @@ def test_every_command_and_option_is_on_the_page():
         assert written - {"--help"} == options - {"--help"}, name
 
 
+# docs/pretraining.md --------------------------------------------------------------------------------------------------
+
+
+def test_every_metric_of_an_evaluation_is_explained():
+    from electra_common.pretraining.evaluation import METRICS
+
+    rows = {row[0].strip("`"): row[1] for row in rows_of("pretraining.md") if len(row) == 2}
+    assert {name: rows.get(name) for name in METRICS} == METRICS
+
+
 # docs/api -------------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,19 @@ _SUMS: Final = (
     "found",
 )
 
+# What :meth:`PretrainingEvaluation.result` returns, and what it means.
+METRICS: Final = {
+    "generator_loss": "mean negative log likelihood of the original tokens at masked positions",
+    "masked_accuracy": "share of masked tokens that the generator finds most likely",
+    "sampled_accuracy": "share of masked tokens that were drawn again, so that nothing was replaced",
+    "discriminator_loss": "mean binary cross-entropy over real tokens",
+    "accuracy": "share of real tokens told right; a logit above 0 means replaced",
+    "precision": "share of tokens called replaced that are; 0 if none was called so",
+    "recall": "share of replaced tokens that were called so; 0 if none was replaced",
+    "auc": "chance that a replaced token has a higher logit than an original one; left out where there are not both",
+    "positive_rate": "share of real tokens that are replaced",
+}
+
 
 class PretrainingEvaluation:
     """Sums for the metrics of one evaluation: :meth:`update` with each batch, :meth:`merge` processes, :meth:`result`.
@@ -126,20 +139,7 @@ class PretrainingEvaluation:
     # Results ----------------------------------------------------------------------------------------------------------
 
     def result(self) -> dict[str, float]:
-        """Return the metrics by name; one that nothing was counted for is left out.
-
-        ==========================  ==========================================================================
-        ``generator_loss``          mean negative log likelihood of the original tokens at masked positions
-        ``masked_accuracy``         share of masked tokens that the generator finds most likely
-        ``sampled_accuracy``        share of masked tokens that were drawn again, so that nothing was replaced
-        ``discriminator_loss``      mean binary cross-entropy over real tokens
-        ``accuracy``                share of real tokens told right, a logit above 0 meaning replaced
-        ``precision``               share of tokens called replaced that are; 0 if none was called so
-        ``recall``                  share of replaced tokens that were called so; 0 if none was replaced
-        ``auc``                     chance that a replaced token has a higher logit than an original one
-        ``positive_rate``           share of real tokens that are replaced
-        ==========================  ==========================================================================
-        """
+        """Return the metrics of :data:`METRICS` by name; one that nothing was counted for is left out."""
         sums = dict(zip(_SUMS, map(float, self._sums), strict=True))
         result: dict[str, float] = {}
         if masked := sums["masked"]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as judge
 
-from electra_common.pretraining.evaluation import PretrainingEvaluation
+from electra_common.pretraining.evaluation import METRICS, PretrainingEvaluation
 
 BATCH, LENGTH, SLOTS, VOCABULARY = 5, 37, 7, 23
 
@@ -75,6 +75,7 @@ def test_every_metric_is_scikit_learns_over_real_tokens_and_used_slots():
     expected = by_the_judge(*batches)
     auc = expected.pop("auc")
     found = evaluation.result()
+    assert list(found) == list(METRICS)
     assert abs(found.pop("auc") - auc) <= evaluation.auc_error < 1e-3
     assert found == pytest.approx(expected, rel=1e-12)
 
