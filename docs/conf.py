@@ -15,6 +15,8 @@ with mock(STAND_INS):
     import keras
 
     keras.config = SimpleNamespace(backend=lambda: "tensorflow")  # `electra_tf` refuses any other one
+    # A decorator must give the class back, which a stand-in for it would not.
+    keras.saving = SimpleNamespace(register_keras_serializable=lambda **options: lambda kind: kind)
     import electra_pt.applications
     import electra_tf.applications
 

@@ -85,7 +85,7 @@ class MetricsLog:
             raise ValueError(f"step {step}: expected finite metrics, found {wrong}")
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, found {split!r}")
-        entry = MetricsEntry(step, split, self._before + time.monotonic() - self._opened, values)
+        entry = MetricsEntry(int(step), split, self._before + time.monotonic() - self._opened, values)
         try:
             self._stream.write(entry.line())
             self._stream.flush()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 
 from electra_common.pretraining.metrics_log import METRICS_FILE, MetricsLog, read_metrics
@@ -34,7 +35,7 @@ def test_each_line_is_one_json_object(tmp_path):
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
-    write(tmp_path, 5)
+    write(tmp_path, np.int64(5))
     (entry,) = read_metrics(tmp_path)
     assert (entry.step, entry.split, entry.metrics) == (5, "train", {"loss": 10 / 6, "learning_rate": 5e-3})
 
