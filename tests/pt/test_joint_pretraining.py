@@ -279,7 +279,9 @@ def test_a_google_checkpoint_gives_both_networks_and_overrides_are_by_network(tm
     assert all(np.array_equal(array, state_of(again)[name]) for name, array in state_of(model).items())
 
 
-@pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)  # torch's own code
 def test_the_whole_step_is_one_graph():
     torch.compiler.reset()
     model, batch = build().eval(), tensors(make_batch())
