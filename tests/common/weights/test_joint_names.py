@@ -123,3 +123,14 @@ def test_what_does_not_go_together_is_refused(tmp_path, networks):
     save_folder(tmp_path, *networks["discriminator"])
     with pytest.raises(CheckpointError, match=r"holds model\.safetensors, which is read before joint\.safetensors"):
         save_two_networks(tmp_path, networks["discriminator"], networks["generator"])
+
+
+def test_one_network_with_two_heads_is_stored_once(networks):
+    _, tensors = networks["discriminator"]
+    body = {name: tensor for name, tensor in tensors.items() if name.startswith("electra.")}
+    head = stored({"generator_lm_head.bias": np.ones(120, np.float32)})
+    joint = joint_tensors(tensors, {**body, **head})
+    assert [name for name in joint if name.startswith("generator.")] == ["generator.generator_lm_head.bias"]
+    found, unexpected = split_joint(joint)
+    assert not unexpected
+    assert_same_bytes(read_all({**body, **head}), read_all(found["generator"]))
