@@ -227,10 +227,16 @@ def _path(model: TFElectraPreTrainedModel, variable: keras.Variable) -> str:
     return f"{_BODY_NAME}/{path}" if model.is_body else path
 
 
+def _policy(dtype: str) -> Any:
+    """Return Keras's own policy where its variables have the dtype of the weights, so that mixed precision holds."""
+    policy = keras.config.dtype_policy()
+    return policy if policy.variable_dtype == dtype else dtype
+
+
 def build_planned(cls: type[Any], plan: LoadPlan) -> Any:
     """Make the model, then give it the checkpoint's tensors; a new head keeps what it was initialised with."""
     with nullcontext() if plan.report.new else undrawn_weights():
-        model = cls(plan.config, dtype=plan.dtype)
+        model = cls(plan.config, dtype=_policy(plan.dtype))
     variables = canonical_state(model)
     for name, tensor in plan.tensors.items():
         variables.pop(name).assign(_oriented(name, tensor.read()))

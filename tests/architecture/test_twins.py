@@ -15,8 +15,9 @@ ONLY_TF_ARGUMENTS = {
     "training": "Keras passes the mode as an argument, torch keeps it in the module",
     "**options": "Keras layers take name and dtype when they are made",
 }
-# Files whose functions differ because the frameworks do: torch draws weights in place, Keras hands over initialisers.
-DIFFERENT_INSIDE = {"initialization.py"}
+# Files whose functions differ because the frameworks do: torch draws weights in place, Keras hands over initialisers;
+# torch's processes wrap the model, TensorFlow's strategy runs the step.
+DIFFERENT_INSIDE = {"initialization.py", "processes.py"}
 # What Keras itself calls on a model or layer, and torch has no counterpart of.
 KERAS_METHODS = {
     "build": "makes the variables; torch makes parameters in the constructor",

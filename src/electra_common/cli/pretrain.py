@@ -11,6 +11,8 @@ from electra_common.weights.formats.shard_index import parse_size
 
 pretrain_app = typer.Typer(help="Pre-training: from text to a checkpoint.", no_args_is_help=True)
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
 
 @pretrain_app.command("prepare")
 def prepare_command(
@@ -28,7 +30,7 @@ def prepare_command(
     seed: Annotated[int, typer.Option(min=0, help="Decides lengths, segments and what is held out.")] = 0,
     shard_size: Annotated[str, typer.Option(help="Bytes after which a shard is closed, such as 64MB.")] = "256MiB",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each processor.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Turn text into a folder of examples; the same command again goes on where a killed one stopped."""
     from electra_common.cli.pretrain_prepare import pretrain_prepare
@@ -51,6 +53,68 @@ def prepare_command(
     )
 
 
+def _complete_recipe(incomplete: str) -> list[str]:
+    from electra_common.pretraining.recipes import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
+
+
+@pretrain_app.command("run")
+def run_command(
+    data: Annotated[Path, typer.Option(help="Folder that `electra pretrain prepare` wrote.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; a run that is there goes on.")],
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe, or a TOML file.", autocompletion=_complete_recipe)
+    ] = "nano",
+    framework: Annotated[str | None, typer.Option(help="pt or tf; by default PyTorch where it is installed.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the recipe, such as steps=1000.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Weights to start from: two networks, or a discriminator.")
+    ] = None,
+    generator_from: Annotated[str | None, typer.Option(help="The generator that goes with --from.")] = None,
+    accumulation: Annotated[int, typer.Option(min=1, help="Micro-batches for each step, to save memory.")] = 1,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    compile: Annotated[bool, typer.Option("--compile", help="torch.compile, or XLA in TensorFlow.")] = False,
+    log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.")] = 50,
+    evaluate_every: Annotated[int, typer.Option(min=0, help="Steps between evaluations; 0 for none.")] = 500,
+    evaluation_examples: Annotated[int, typer.Option(min=1, help="Held-out examples of an evaluation.")] = 512,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
+    keep: Annotated[int, typer.Option(min=1, help="Checkpoints that stay.")] = 3,
+    tensorboard: Annotated[bool, typer.Option(help="Write event files for TensorBoard.")] = True,
+    stop_at: Annotated[int | None, typer.Option(min=1, help="End after this step; the run can go on later.")] = None,
+    json: Json = False,
+) -> None:
+    """Train generator and discriminator together; the same command again goes on where a run was stopped."""
+    from electra_common.cli.pretrain_run import run as run_pretraining
+
+    raise typer.Exit(
+        run_pretraining(
+            framework=framework,
+            recipe=recipe,
+            changes=changes or [],
+            as_json=json,
+            data=data,
+            out=out,
+            seed=seed,
+            start_from=start_from,
+            start_generator_from=generator_from,
+            accumulation=accumulation,
+            precision=precision,
+            compile=compile,
+            log_every=log_every,
+            evaluate_every=evaluate_every,
+            evaluation_examples=evaluation_examples,
+            save_every=save_every,
+            keep=keep,
+            tensorboard=tensorboard,
+            stop_at=stop_at,
+        )
+    )
+
+
 @pretrain_app.command("plot")
 def plot_command(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
@@ -63,3 +127,25 @@ def plot_command(
     from electra_common.cli.pretrain_plot import plot_runs
 
     raise typer.Exit(plot_runs(runs, out=out, x=x, title=title, as_json=json))
+
+
+@pretrain_app.command("export")
+def export_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or one of its checkpoints.")],
+    out: Annotated[Path, typer.Option(help="The new folder: discriminator/ and generator/ go into it.")],
+    dtype: Annotated[str | None, typer.Option(help="Of the weights, such as float16; by default float32.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model; by default the folder's.")] = None,
+    license_note: Annotated[
+        list[str] | None, typer.Option(help="Where the text comes from and under which licence; once for each source.")
+    ] = None,
+    license: Annotated[str | None, typer.Option(help="Of the model, as the Hub names it, such as apache-2.0.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="Of the text, such as en.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that holds files.")] = False,
+    json: Json = False,
+) -> None:
+    """Write both networks of a run as folders that any class loads, with tokenizer and model card."""
+    from electra_common.cli.pretrain_export import export
+    from electra_common.pretraining.export import ExportNotes
+
+    notes = ExportNotes(name=name, licenses=license_note or (), license=license, languages=language or ())
+    raise typer.Exit(export(run, out, dtype=dtype, notes=notes, overwrite=overwrite, as_json=json))

@@ -6,10 +6,13 @@ loss is computed by the models, not here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
 
 # Of a float32 logit these leading bits choose its bin: sign, 8 bits of exponent and 9 of mantissa.
 _BIN_BITS: Final = 18
@@ -95,9 +98,34 @@ class PretrainingEvaluation:
         real = attention_mask != 0
         self._count_tokens(logits[real].astype(np.float32), is_replaced[real] != 0)
 
+    def count(self, batch: Arrays, found: Arrays) -> None:
+        """Count a batch of a model that may lack one of the two networks.
+
+        Args:
+            batch: what the model was given: ``attention_mask``, ``masked_positions``, ``masked_labels``,
+                ``masked_weights``.
+            found: what it computed: ``logits``, ``is_replaced`` and ``corrupted_input_ids`` [batch, length] where there
+                is a discriminator, ``masked_predictions`` and ``masked_losses`` [batch, slots] where there is a
+                generator.
+        """
+        nothing = np.zeros_like(batch["masked_labels"])
+        no_tokens = np.zeros_like(batch["attention_mask"])
+        has_discriminator, has_generator = "logits" in found, "masked_losses" in found
+        corrupted = found.get("corrupted_input_ids", no_tokens)
+        self.update(
+            logits=found.get("logits", no_tokens),
+            is_replaced=found.get("is_replaced", no_tokens),
+            attention_mask=batch["attention_mask"] if has_discriminator else no_tokens,
+            masked_labels=batch["masked_labels"],
+            masked_weights=batch["masked_weights"] if has_generator else nothing,
+            masked_predictions=found.get("masked_predictions", nothing),
+            sampled_ids=np.take_along_axis(corrupted, batch["masked_positions"], axis=1),
+            masked_losses=found.get("masked_losses", nothing),
+        )
+
     def _count_tokens(self, logits: NDArray[np.float32], replaced: NDArray[np.bool_]) -> None:
         """Count real tokens: [tokens] each."""
-        called = logits > 0
+        called = logits > 0  # a logit that is no number counts as no; the loss then is none either
         self._add("real", logits.size)
         self._add("discriminator_loss", _cross_entropy(logits.astype(np.float64), replaced).sum())
         self._add("right", (called == replaced).sum())
@@ -179,7 +207,8 @@ def _check_shapes(**arrays: NDArray[Any]) -> None:
 def _cross_entropy(logits: NDArray[np.float64], replaced: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return -log(sigmoid(±logit)), without overflow however large the logit is."""
     away = np.where(replaced, -logits, logits)
-    return np.logaddexp(0, away)
+    with np.errstate(invalid="ignore"):
+        return np.logaddexp(0, away)
 
 
 def _bins_of(logits: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -184,7 +184,9 @@ class _EventFile:
 
         self._event, self._summary = event_pb2, summary_pb2
         folder.mkdir(parents=True, exist_ok=True)
-        stamp = f"{time.time_ns() // 1_000_000_000:010d}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
+        stamp = (
+            f"{time.time_ns() // 1_000_000_000:010d}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9:09d}"
+        )
         self._stream: IO[bytes] = open(folder / f"events.out.tfevents.{stamp}", "xb")  # noqa: SIM115 - as above
         self._records = RecordWriter(self._stream)
         self._put(file_version="brain.Event:2")

@@ -1,0 +1,152 @@
+"""From a run to folders that any class loads: the networks of a checkpoint, the tokenizer, and a card for each."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from electra_common.config import ElectraConfig
+from electra_common.pretraining.curves import draw_curves
+from electra_common.pretraining.metrics_log import MetricsEntry, read_metrics
+from electra_common.pretraining.model_card import ModelCardFacts, model_card
+from electra_common.pretraining.run_folder import (
+    DATA_FILE,
+    STATE_FILE,
+    TOKENIZER_FOLDER,
+    list_checkpoints,
+    read_checkpoint,
+    read_json,
+    read_run,
+)
+from electra_common.weights.atomic import new_folder, write_files
+from electra_common.weights.checkpoint import open_checkpoint
+from electra_common.weights.conversion import Conversion, convert_checkpoint
+
+CURVES_FILE: Final = "curves.png"
+_SHOWN: Final = (
+    "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExportNotes:
+    """What a card says that no run knows.
+
+    Attributes:
+        name: of the model; None for the folder's.
+        licenses: where the text comes from and under which licences, a paragraph each.
+        license: of the model, as the Hub names it.
+        languages: of the text, as the Hub names them.
+    """
+
+    name: str | None = None
+    licenses: Sequence[str] = ()
+    license: str | None = None
+    languages: Sequence[str] = ()
+
+
+def export_run(
+    source: Path, out: Path, *, dtype: str | None = None, notes: ExportNotes | None = None, overwrite: bool = False
+) -> tuple[Conversion, ...]:
+    """Write each network of a run into a folder of its own, ``discriminator`` and ``generator``.
+
+    Args:
+        source: the folder of a run, whose newest checkpoint is taken, or one of its checkpoints.
+        out: the new folder.
+        dtype: of the weights, such as ``"float16"``; None for float32.
+        notes: for the cards.
+        overwrite: replace a folder that holds files.
+
+    Returns:
+        What was written, with fingerprints; both networks, or the one that the run's objective has.
+
+    Raises:
+        ValueError: the source is no run, or has no checkpoint yet.
+        CheckpointError: the checkpoint is damaged, or the folder cannot be written.
+    """
+    checkpoint, run = _find(source)
+    notes = notes or ExportNotes()
+    names = list(open_checkpoint(checkpoint).components)
+    done: list[Conversion] = []
+    with new_folder(out, overwrite=overwrite) as temporary:
+        for name in names:
+            (item,) = convert_checkpoint(checkpoint, temporary / name, component=name, dtype=dtype)
+            _add_tokenizer_and_card(run, checkpoint, item, notes, notes.name or f"{out.resolve().name} {name}")
+            done.append(Conversion(**{**vars(item), "folder": out / name}))
+    return tuple(done)
+
+
+def _find(source: Path) -> tuple[Path, Path]:
+    """Return the checkpoint and the run that it belongs to."""
+    if (source / STATE_FILE).is_file():
+        return source, source.parent.parent
+    checkpoints = list_checkpoints(source)
+    if not checkpoints:
+        raise ValueError(f"{source}: neither a run with a checkpoint nor one of its checkpoints")
+    return checkpoints[-1], source
+
+
+def _add_tokenizer_and_card(run: Path, checkpoint: Path, item: Conversion, notes: ExportNotes, name: str) -> None:
+    state, _ = read_checkpoint(checkpoint)
+    entries = [entry for entry in read_metrics(run) if entry.step <= state.step]
+    facts = _facts(run, item, entries, notes, name, state.step, state.tokens)
+    tokenizer = {file.name: file.read_bytes() for file in (run / TOKENIZER_FOLDER).iterdir() if file.is_file()}
+    draw_curves({name: entries}, item.folder / CURVES_FILE)
+    write_files(item.folder, {**tokenizer, "README.md": model_card(facts).encode()})
+
+
+def _facts(
+    run: Path,
+    item: Conversion,
+    entries: Sequence[MetricsEntry],
+    notes: ExportNotes,
+    name: str,
+    step: int,
+    tokens: int,
+) -> ModelCardFacts:
+    stored = read_run(run)
+    written = open_checkpoint(item.folder)
+    component = written.component(None)
+    config = written.config_of(component)
+    held_out = [entry.metrics for entry in entries if entry.split == "held-out"]
+    starts = stored.get("starts", [])
+    return ModelCardFacts(
+        name=name,
+        component=item.component,
+        parameters=sum(int(np.prod(tensor.shape)) for tensor in component.tensors.values()),
+        config=_sizes(config),
+        step=step,
+        tokens=tokens,
+        recipe=stored.get("recipe", {}),
+        starts=starts,
+        data=read_json(run / DATA_FILE),
+        license_notes=list(notes.licenses),
+        held_out=held_out[-1] if held_out else {},
+        versions=_versions(),
+        curves=CURVES_FILE,
+        fingerprint=item.fingerprint_after,
+        license=notes.license,
+        languages=list(notes.languages),
+    )
+
+
+def _sizes(config: ElectraConfig) -> Mapping[str, Any]:
+    return {name: getattr(config, name) for name in _SHOWN}
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what decides the numbers, where it is installed."""
+    found = {"Python": platform.python_version()}
+    for name in ("electra-dual", "torch", "tensorflow", "tensorflow-cpu", "keras", "numpy", "tokenizers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

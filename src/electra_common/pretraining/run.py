@@ -1,0 +1,329 @@
+"""One pre-training run, seen from its loop: the batches it computes, when it logs, evaluates, saves and stops.
+
+What it is for: everything around the arithmetic, so that the loop of each framework is short and shows the arithmetic.
+What it is not: a loop. It never calls a model.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from electra_common.config import ElectraConfig
+from electra_common.pretraining.batches import (
+    Arrays,
+    Division,
+    MicroBatch,
+    PretrainingBatches,
+    evaluation_batches,
+)
+from electra_common.pretraining.documents import HELD_OUT, TRAIN
+from electra_common.pretraining.flops import step_flops
+from electra_common.pretraining.manifest import FILE_NAME as MANIFEST_FILE
+from electra_common.pretraining.masking import MaskingRules
+from electra_common.pretraining.metrics_log import MetricsLog
+from electra_common.pretraining.optimizer_file import Moments
+from electra_common.pretraining.reporting import Reporter
+from electra_common.pretraining.run_folder import (
+    DATA_FILE,
+    TOKENIZER_FOLDER,
+    RunFolder,
+    RunState,
+    command_line,
+    open_run_folder,
+    read_checkpoint,
+)
+from electra_common.pretraining.schedule import scheduled_rate
+from electra_common.pretraining.settings import RunSettings
+from electra_common.pretraining.shards import ExampleShards
+from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
+from electra_common.weights.atomic import write_files
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss or gradient is no longer a number; the checkpoints written before are good."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How many processes (or replicas) compute a run together, and which of them this program drives."""
+
+    count: int = 1
+    numbers: tuple[int, ...] = (0,)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this program logs, saves and speaks for all."""
+        return 0 in self.numbers
+
+
+class PretrainingRun:
+    """What a loop asks for and tells; :func:`open_run` gives it.
+
+    Attributes:
+        settings: of this call.
+        rules: which tokens are masked.
+        configs: of the discriminator and the generator.
+        resume_from: the checkpoint to go on from, or None at the start.
+        state: steps done and tokens seen; the loop moves it with :meth:`finish_step`.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        training: ExampleShards,
+        held_out: ExampleShards | None,
+        processes: Processes,
+        folder: RunFolder | None,
+        reporter: Reporter,
+        resume_from: Path | None,
+    ) -> None:
+        recipe = settings.recipe
+        self.settings = settings
+        special_ids = _special_ids(training)
+        self.rules: MaskingRules = recipe.masking_rules(training.vocab_size, special_ids)
+        self.configs: tuple[ElectraConfig, ElectraConfig | None] = recipe.configs(
+            training.vocab_size, special_ids["[PAD]"]
+        )
+        self.resume_from = resume_from
+        self.state = RunState()
+        self.moments: Moments | None = None
+        if resume_from is not None:
+            self.state, self.moments = read_checkpoint(resume_from)
+        self._first_step = self.state.step
+        self._held_out, self._folder, self._reporter, self._processes = held_out, folder, reporter, processes
+        self._batches = PretrainingBatches(
+            training,
+            self.rules,
+            seed=settings.seed,
+            division=Division(recipe.batch_size, processes.count, settings.accumulation),
+            processes=processes.numbers,
+        )
+        self.asked_to_stop = False
+        reporter.start(self.state, settings)
+
+    def expect_speed(self, operations_a_second: float) -> None:
+        """Say what each process could reach at most, so that the log can tell its share."""
+        recipe = self.settings.recipe
+        flops = step_flops(*self.configs, rows=recipe.batch_size, length=recipe.max_length, slots=self.rules.slots)
+        self._reporter.expect_speed(flops, operations_a_second * self._processes.count)
+
+    # What the loop asks ---------------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[tuple[int, list[list[MicroBatch]]]]:
+        """Yield (step, micro-batches of each of this program's processes), from where the run stands to its end."""
+        last = self.settings.last_step
+        first = self.state.step
+        if first < last:
+            yield from enumerate(self._batches.steps(first, last), first)
+
+    def check_model(self, config: ElectraConfig) -> None:
+        """Raise ValueError unless a network that the run starts from can read the examples."""
+        expected = self.configs[0]
+        for name in ("vocab_size", "max_position_embeddings"):
+            found, needed = getattr(config, name), getattr(expected, name)
+            if found < needed if name == "max_position_embeddings" else found != needed:
+                raise ValueError(
+                    f"the weights to start from have {name} {found}, the examples and the recipe need {needed}"
+                )
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        recipe = self.settings.recipe
+        return scheduled_rate(
+            step + 1,
+            peak=recipe.learning_rate,
+            warmup_steps=recipe.warmup_steps,
+            total_steps=recipe.steps,
+            power=recipe.decay_power,
+        )
+
+    def held_out(self) -> Iterator[Arrays]:
+        """Yield the batches of an evaluation, of one size."""
+        assert self._held_out is not None
+        size = max(1, self.settings.recipe.batch_size // (self._processes.count * self.settings.accumulation))
+        yield from evaluation_batches(
+            self._held_out,
+            self.rules,
+            seed=self.settings.seed,
+            batch_size=size,
+            examples=self.settings.evaluation_examples,
+        )
+
+    @property
+    def logs_now(self) -> bool:
+        """Whether a line of the log is due after the step just finished."""
+        return self._is_due(self.settings.log_every)
+
+    @property
+    def evaluates_now(self) -> bool:
+        """Whether an evaluation is due."""
+        return self._held_out is not None and self._is_due(self.settings.evaluate_every)
+
+    @property
+    def saves_now(self) -> bool:
+        """Whether a checkpoint is due: at every so many steps, at the end, and where the run was asked to stop."""
+        return self.asked_to_stop or self._is_due(self.settings.save_every)
+
+    # What the loop tells --------------------------------------------------------------------------------------------
+
+    def finish_step(self, step: int, tokens: int) -> None:
+        """Count a step, and the real tokens of all processes in it."""
+        self.state = RunState(step + 1, self.state.tokens + tokens)
+        self._reporter.progress(self.state)
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Write a line of the training log.
+
+        Raises:
+            TrainingDivergedError: a value is not finite.
+        """
+        self._check_finite(values)
+        self._reporter.training(self.state, values)
+
+    def log_evaluation(self, values: Mapping[str, float]) -> None:
+        """Write a line of held-out metrics; raises TrainingDivergedError as :meth:`log` does."""
+        self._check_finite(values)
+        self._reporter.held_out(self.state, values)
+
+    def save(self, write_model: Callable[[Path], None], moments: Moments) -> None:
+        """Write a checkpoint; only the first process does."""
+        if self._folder is not None:
+            target = self._folder.save(self.state, write_model, moments, self.settings.keep)
+            self._reporter.note(f"step {self.state.step:,}: saved {target}")
+
+    def _is_due(self, every: int) -> bool:
+        at_end = self.state.step == self.settings.last_step
+        return every > 0 and (self.state.step % every == 0 or at_end)
+
+    def _check_finite(self, values: Mapping[str, float]) -> None:
+        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
+        if not wrong:
+            return
+        kept = self._folder.checkpoints if self._folder is not None else []
+        told = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
+        raise TrainingDivergedError(
+            f"step {self.state.step}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; {told}; "
+            "try a smaller learning_rate or a longer warm-up"
+        )
+
+
+@contextmanager
+def open_run(
+    settings: RunSettings, *, framework: str, version: str, processes: Processes, quiet: bool = False
+) -> Iterator[PretrainingRun]:
+    """Check everything that a run needs, take its folder, and give the run.
+
+    While it is open, SIGTERM and SIGINT ask it to stop instead of ending the program.
+
+    Args:
+        settings: of the run.
+        framework: ``"pt"`` or ``"tf"``, for the record.
+        version: of the framework.
+        processes: how many compute it, and which of them this program drives.
+        quiet: print nothing.
+
+    Raises:
+        ValueError: data, recipe or folder do not go together.
+        CheckpointError: the folder cannot be written, or its last checkpoint is damaged.
+    """
+    training = ExampleShards.open(settings.data, TRAIN)
+    has_held_out = settings.evaluate_every and training.manifest.of(HELD_OUT)
+    held_out = ExampleShards.open(settings.data, HELD_OUT) if has_held_out else None
+    _check_data(settings, training)
+    start = {
+        "command": command_line(),
+        "framework": framework,
+        "version": version,
+        "processes": processes.count,
+        "precision": settings.precision,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    with ExitStack() as stack:
+        folder = None
+        if processes.is_first:
+            identity = settings.identity(_data_identity(training))
+            folder = stack.enter_context(open_run_folder(settings.out, identity, start))
+            _copy_tokenizer(training, settings.out)
+        resume_from = next(iter(reversed(RunFolder(settings.out).checkpoints)), None)
+        reporter = stack.enter_context(_reporter(settings, processes, resume_from, quiet))
+        run = PretrainingRun(settings, training, held_out, processes, folder, reporter, resume_from)
+        stack.enter_context(_stopped_by_signals(run))
+        yield run
+
+
+@contextmanager
+def _reporter(settings: RunSettings, processes: Processes, resume_from: Path | None, quiet: bool) -> Iterator[Reporter]:
+    log = None
+    with ExitStack() as stack:
+        if processes.is_first:
+            step = 0 if resume_from is None else read_checkpoint(resume_from)[0].step
+            log = stack.enter_context(MetricsLog(settings.out, tensorboard=settings.tensorboard, after_step=step))
+        yield stack.enter_context(Reporter(log, quiet=quiet or not processes.is_first))
+
+
+def _check_data(settings: RunSettings, training: ExampleShards) -> None:
+    recipe = settings.recipe
+    if training.max_length != recipe.max_length:
+        raise ValueError(
+            f"{settings.data}: examples have {training.max_length} tokens, the recipe wants {recipe.max_length}; "
+            f"prepare the corpus with --max-length {recipe.max_length}, or change the recipe's max_length"
+        )
+
+
+def _special_ids(shards: ExampleShards) -> dict[str, int]:
+    """Return the ids that masking needs, of the tokenizer that made the examples."""
+    file = shards.tokenizer_folder / str(shards.manifest.vocabulary["file"])
+    if not file.is_file() or sha256(file.read_bytes()).hexdigest() != shards.vocabulary_hash:
+        raise ValueError(
+            f"{file}: not the vocabulary that the examples were made with; put that one back, or prepare anew"
+        )
+    tokenizer = ElectraTokenizerFast.from_pretrained(shards.tokenizer_folder)
+    ids = {
+        "[PAD]": tokenizer.pad_token_id,
+        "[CLS]": tokenizer.cls_token_id,
+        "[SEP]": tokenizer.sep_token_id,
+        "[MASK]": tokenizer.mask_token_id,
+    }
+    if missing := [name for name, number in ids.items() if number is None]:
+        raise ValueError(f"{shards.tokenizer_folder}: pre-training needs {', '.join(missing)} in the vocabulary")
+    return {name: number for name, number in ids.items() if number is not None}
+
+
+def _copy_tokenizer(shards: ExampleShards, folder: Path) -> None:
+    """Keep with the run what its networks are of no use without."""
+    files = {file.name: file.read_bytes() for file in shards.tokenizer_folder.iterdir() if file.is_file()}
+    write_files(folder / TOKENIZER_FOLDER, dict(files))
+    write_files(folder, {DATA_FILE: (shards.folder / MANIFEST_FILE).read_bytes()})
+
+
+def _data_identity(shards: ExampleShards) -> str:
+    """Return what tells these examples from all others: a hash of every shard's."""
+    text = "/".join([shards.vocabulary_hash, *(shard.sha256 for shard in shards.manifest.shards)])
+    return sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _stopped_by_signals(run: PretrainingRun) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        run.asked_to_stop = True
+
+    try:
+        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    except ValueError:  # not the main thread: whoever called has the signals
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

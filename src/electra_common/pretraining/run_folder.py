@@ -1,0 +1,205 @@
+"""The folder of a run: who may write to it, which run it holds, and its checkpoints.
+
+===============================  =====================================================================================
+``run.json``                     what decides the weights (recipe, seed, data), and each start: command, versions
+``data.json``, ``tokenizer/``    the manifest of the prepared corpus, and its tokenizer
+``metrics.jsonl``                the curves (:mod:`electra_common.pretraining.metrics_log`)
+``checkpoints/step-00001000/``   both networks (joint form), Adam's state, and ``state.json``; complete or not there
+===============================  =====================================================================================
+
+A checkpoint has nothing of a framework in it: a run that was started in one goes on in the other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from electra_common.pretraining.optimizer_file import Moments, read_moments, write_moments
+from electra_common.weights.atomic import new_folder, write_files
+from electra_common.weights.errors import CheckpointError
+
+RUN_FILE: Final = "run.json"
+DATA_FILE: Final = "data.json"
+TOKENIZER_FOLDER: Final = "tokenizer"
+STATE_FILE: Final = "state.json"
+_LOCK_FILE: Final = ".lock"
+_CHECKPOINT: Final = re.compile(r"^step-([0-9]{8})$")
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        step: updates done.
+        tokens: real tokens seen.
+    """
+
+    step: int = 0
+    tokens: int = 0
+
+
+class RunFolder:
+    """A run's folder, held by one program at a time; :func:`open_run_folder` gives it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints, oldest first."""
+        return list_checkpoints(self.path)
+
+    def save(self, state: RunState, write_model: Callable[[Path], None], moments: Moments, keep: int) -> Path:
+        """Write a checkpoint and remove those beyond the newest ``keep``.
+
+        Args:
+            state: where the run stands.
+            write_model: writes both networks into the folder that it is given.
+            moments: Adam's state.
+            keep: how many checkpoints stay.
+
+        Raises:
+            CheckpointError: the folder cannot be written; the checkpoints that were there stay.
+        """
+        target = self.path / "checkpoints" / f"step-{state.step:08d}"
+        facts = {"format": _FORMAT, "step": state.step, "tokens": state.tokens}
+        with new_folder(target, overwrite=True) as folder:
+            write_model(folder)
+            write_moments(folder, moments)
+            write_files(folder, {STATE_FILE: _as_json(facts)})
+        for old in self.checkpoints[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+        return target
+
+
+@contextmanager
+def open_run_folder(path: Path, identity: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Give a run's folder, made if it does not exist, to this program alone.
+
+    Args:
+        path: the folder.
+        identity: what decides the weights; a folder of another run is refused.
+        start: facts of this start (command, framework, versions), added to those of earlier ones.
+
+    Raises:
+        ValueError: another program holds the folder, or it holds another run, or something else.
+        CheckpointError: it cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be made: {error.strerror or error}") from None
+    with _lock(path / _LOCK_FILE):
+        starts = _check_identity(path, identity)
+        write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **identity, "starts": [*starts, start]})})
+        _remove_unfinished(path / "checkpoints")
+        yield RunFolder(path)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return the content of a run's ``run.json``; raises ValueError where there is none that can be read."""
+    return read_json(path / RUN_FILE)
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoints of a run, oldest first."""
+    folder = run / "checkpoints"
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(item for item in found if _CHECKPOINT.match(item.name) and (item / STATE_FILE).is_file())
+
+
+def read_checkpoint(folder: Path) -> tuple[RunState, Moments]:
+    """Return where a checkpoint stands, and Adam's state; its networks are read by ``from_pretrained``.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    try:
+        facts = read_json(folder / STATE_FILE)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+    numbers = [facts.get(name) for name in ("step", "tokens")]
+    if facts.get("format") != _FORMAT or not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise CheckpointError(f"{folder / STATE_FILE}: expected format {_FORMAT}, a step and tokens, found {facts}")
+    return RunState(facts["step"], facts["tokens"]), read_moments(folder)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a file that no other program can hold; the system lets go of it when this one ends, however it ends."""
+    import fcntl
+
+    with open(path, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(
+                f"{path.parent}: another run is writing here; wait for it, stop it, or choose another folder"
+            ) from None
+        yield
+
+
+def _check_identity(path: Path, identity: Mapping[str, Any]) -> list[Any]:
+    """Return the starts so far; refuse a folder of another run or of something else."""
+    if not (path / RUN_FILE).exists():
+        if strange := sorted(item.name for item in path.iterdir() if item.name != _LOCK_FILE and not _is_ours(item)):
+            raise ValueError(f"{path}: holds {', '.join(strange[:3])} and no run; choose a new folder")
+        return []
+    before = read_run(path)
+    wanted = json.loads(json.dumps(identity))
+    different = [name for name in wanted if before.get(name) != wanted[name]]
+    if different:
+        raise ValueError(f"{path}: holds another run: {'; '.join(_difference(n, before, wanted) for n in different)}")
+    starts = before.get("starts")
+    return starts if isinstance(starts, list) else []
+
+
+def _is_ours(item: Path) -> bool:
+    return item.name.startswith(f".{RUN_FILE}.")
+
+
+def _difference(name: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    old, new = before.get(name), wanted[name]
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return ", ".join(f"{name} {key} {old.get(key)!r}, now {new[key]!r}" for key in new if old.get(key) != new[key])
+    return f"{name} {old!r}, now {new!r}"
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a program that was killed while writing left."""
+    for item in folder.glob(".step-*.tmp*") if folder.is_dir() else ():
+        shutil.rmtree(item, ignore_errors=True)
+
+
+def _as_json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a file's JSON object; raises ValueError where there is none that can be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected an object, found {type(values).__name__}")
+    return values
+
+
+def command_line() -> str:
+    """Return the command of this process, as a shell would take it."""
+    import shlex
+    import sys
+
+    program = Path(sys.argv[0]).name
+    # `python -m electra_common` is the same program.
+    return shlex.join(["electra" if program == "__main__.py" else program, *sys.argv[1:]])

@@ -1,0 +1,83 @@
+"""How a pre-training run is carried out; what it computes is its recipe (:mod:`electra_common.pretraining.recipes`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from electra_common.pretraining.recipes import Recipe
+
+PRECISIONS: Final = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """One call of ``electra pretrain run``.
+
+    Attributes:
+        data: a folder that ``electra pretrain prepare`` wrote.
+        out: the run's folder. Where it holds checkpoints of the same run, the run goes on from the last one.
+        recipe: sizes, objective, optimizer, schedule.
+        seed: of everything that is drawn: weights, order of examples, masks, replacements, dropout.
+        start_from: weights to start from: a folder of two networks, a Google checkpoint, or a discriminator.
+        start_generator_from: the generator, where ``start_from`` holds a discriminator alone.
+        accumulation: micro-batches for each step and process, to save memory; the result is that of one.
+        precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers; weights and losses stay float32.
+        compile: ``torch.compile``, or XLA in TensorFlow.
+        shard_parameters: PyTorch: parameters, gradients and Adam's state are divided among the processes (FSDP2).
+        log_every: steps between lines of the log, each the mean since the last one.
+        evaluate_every: steps between evaluations on the held-out examples; 0 for none.
+        evaluation_examples: how many of them are used, the same every time.
+        save_every: steps between checkpoints; the last step always has one.
+        keep: how many checkpoints stay.
+        tensorboard: also write event files.
+        stop_at: end after this step, as if interrupted; None for the recipe's last.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    data: Path
+    out: Path
+    recipe: Recipe
+    seed: int = 0
+    start_from: str | None = None
+    start_generator_from: str | None = None
+    accumulation: int = 1
+    precision: str = "float32"
+    compile: bool = False
+    shard_parameters: bool = False
+    log_every: int = 50
+    evaluate_every: int = 500
+    evaluation_examples: int = 512
+    save_every: int = 500
+    keep: int = 3
+    tensorboard: bool = True
+    stop_at: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("accumulation", "log_every", "evaluation_examples", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.evaluate_every < 0:
+            raise ValueError(f"evaluate_every must be at least 0, found {self.evaluate_every}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
+        if self.start_generator_from is not None and self.start_from is None:
+            raise ValueError("start_generator_from needs start_from: the discriminator that goes with it")
+
+    @property
+    def last_step(self) -> int:
+        """How many steps are done when this call ends."""
+        return self.recipe.steps if self.stop_at is None else min(self.stop_at, self.recipe.steps)
+
+    def identity(self, data_identity: str) -> dict[str, Any]:
+        """Return what must be the same for a run to go on: everything that decides its weights."""
+        return {
+            "recipe": self.recipe.as_dict(),
+            "seed": self.seed,
+            "data": data_identity,
+            "start_from": self.start_from,
+            "start_generator_from": self.start_generator_from,
+        }

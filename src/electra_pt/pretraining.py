@@ -1,0 +1,163 @@
+"""The pre-training loop: generator and discriminator together, by replaced token detection (paper, section 2).
+
+Everything around the arithmetic (data, masks, log, checkpoints, signals) is :mod:`electra_common.pretraining.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from electra_common.outputs import JointOutput
+from electra_common.pretraining.batches import Arrays, MicroBatch
+from electra_common.pretraining.evaluation import PretrainingEvaluation
+from electra_common.pretraining.run import PretrainingRun, open_run
+from electra_common.pretraining.run_folder import RunState
+from electra_common.pretraining.seeds import derived_seed
+from electra_common.pretraining.settings import RunSettings
+from electra_pt.joint_pretraining import ElectraForJointPreTraining
+from electra_pt.optimizer import ElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
+from electra_pt.processes import RunProcesses, open_processes, to_tensors
+
+LOGGED = ("loss", "generator_loss", "discriminator_loss", "gradient_norm")
+
+
+def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
+    """Carry a pre-training run out, or on; return where it stands at the end.
+
+    Under ``torchrun`` every process calls this. SIGTERM and SIGINT end it after the step at hand, with a checkpoint.
+
+    Args:
+        settings: data, folder, recipe, and how to run.
+        quiet: print nothing.
+
+    Raises:
+        ValueError: settings, data and folder do not go together.
+        CheckpointError: a checkpoint cannot be read or written.
+        TrainingDivergedError: a loss or gradient is no longer a number.
+    """
+    with (
+        open_processes() as processes,
+        open_run(
+            settings, framework="pt", version=torch.__version__, processes=processes.description, quiet=quiet
+        ) as run,
+    ):
+        model, optimizer = start_training(run, processes)
+        run.expect_speed(processes.matrix_speed(settings.precision))
+        network = processes.connect(model, compile=settings.compile)
+        sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
+        for step, (micro_batches,) in run.steps():
+            torch.manual_seed(derived_seed(settings.seed, "dropout", step, *processes.description.numbers))
+            losses, tokens = compute_gradients(network, micro_batches, run, processes)
+            norm = clip_by_global_norm(model.parameters(), settings.recipe.clip_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = run.learning_rate(step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            sums, steps = sums + torch.cat([losses, norm.reshape(1)]), steps + 1
+            run.finish_step(step, tokens)
+            run.asked_to_stop = processes.anywhere(run.asked_to_stop)
+            if run.logs_now or run.evaluates_now or run.saves_now:
+                means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
+                run.log({**means, "learning_rate": run.learning_rate(step)})
+                sums, steps = torch.zeros_like(sums), 0
+            if run.evaluates_now:
+                run.log_evaluation(evaluate(model, run, processes))
+            if run.saves_now:
+                run.save(model.save_pretrained, adam_state(model, optimizer))
+            if run.asked_to_stop:
+                break
+        return run.state
+
+
+def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[ElectraForJointPreTraining, ElectraAdam]:
+    """Return the model and its optimizer: of the last checkpoint, of the weights to start from, or new."""
+    settings, objective = run.settings, run.settings.recipe.pretraining_objective()
+    torch.manual_seed(derived_seed(settings.seed, "weights"))
+    if run.resume_from is not None:
+        model = ElectraForJointPreTraining.from_pretrained(run.resume_from, objective=objective)
+    elif settings.start_from is not None:
+        model = ElectraForJointPreTraining.from_pretrained(
+            settings.start_from,
+            generator=settings.start_generator_from,
+            objective=objective,
+            hidden_dropout_prob=settings.recipe.dropout,
+            attention_probs_dropout_prob=settings.recipe.dropout,
+        )
+    else:
+        model = ElectraForJointPreTraining(*run.configs, objective)
+    run.check_model(model.config)
+    model.train().to(processes.device)
+    recipe = settings.recipe
+    optimizer = electra_adam(
+        model,
+        learning_rate=recipe.learning_rate,
+        beta_1=recipe.adam_beta_1,
+        beta_2=recipe.adam_beta_2,
+        epsilon=recipe.adam_epsilon,
+        weight_decay=recipe.weight_decay,
+    )
+    if run.moments is not None:
+        load_adam_state(model, optimizer, run.moments)
+    return model, optimizer
+
+
+def compute_gradients(
+    network: Callable[..., JointOutput], micro_batches: list[MicroBatch], run: PretrainingRun, processes: RunProcesses
+) -> tuple[Tensor, int]:
+    """Add the gradients of a step to the parameters'; return its losses [3] and real tokens, of all processes.
+
+    Losses of a micro-batch are means over its own tokens. Weighed by its share of the step's tokens they add up to the
+    means of the step, however it is divided.
+    """
+    recipe = run.settings.recipe
+    totals = torch.zeros(4, device=processes.device)
+    for number, micro_batch in enumerate(micro_batches):
+        with processes.gathers(network, is_last=number + 1 == len(micro_batches)):
+            with torch.autocast(processes.device.type, torch.bfloat16, run.settings.precision == "bfloat16"):
+                output = network(**to_tensors(micro_batch.inputs, processes.device))
+            generator_loss = micro_batch.generator_share * _or_zero(output.get("generator_loss"), totals)
+            discriminator_loss = micro_batch.discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
+            loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
+            (loss * processes.count).backward()  # type: ignore[no-untyped-call] # DistributedDataParallel divides by the number of processes
+        parts = (loss, generator_loss, discriminator_loss, totals.new_tensor(micro_batch.real_tokens))
+        totals += torch.stack(parts).detach()
+    totals = processes.add_up(totals)
+    return totals[:3], int(totals[3])
+
+
+@torch.no_grad()
+def evaluate(model: ElectraForJointPreTraining, run: PretrainingRun, processes: RunProcesses) -> dict[str, float]:
+    """Return the metrics of both networks on the held-out examples, without dropout."""
+    evaluation = PretrainingEvaluation()
+    model.eval()
+    for batch in run.held_out():
+        output = model(**to_tensors(batch, processes.device))
+        evaluation.count(batch, {name: _to_numpy(tensor) for name, tensor in _held_out_outputs(output, batch).items()})
+    model.train()
+    return evaluation.result()
+
+
+def _held_out_outputs(output: JointOutput, batch: Arrays) -> dict[str, Tensor]:
+    """Return what an evaluation counts, of the networks that there are."""
+    found = {name: output[name] for name in ("logits", "is_replaced", "corrupted_input_ids") if name in output}
+    if "generator_logits" in output:
+        logits = output["generator_logits"].float()
+        labels = torch.from_numpy(batch["masked_labels"]).to(logits.device).long()
+        found["masked_predictions"] = logits.argmax(-1)
+        found["masked_losses"] = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+    return found
+
+
+def _or_zero(loss: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_zeros(()) if loss is None else loss
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+    return array

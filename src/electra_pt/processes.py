@@ -1,0 +1,95 @@
+"""The processes that compute a run together: one, or those that ``torchrun`` started.
+
+Where there are several, each computes its part of every batch (DistributedDataParallel adds the gradients up), and only
+the first one writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from electra_common.pretraining.flops import fastest_product
+from electra_common.pretraining.run import Processes
+
+
+class RunProcesses:
+    """This process's place among those of a run.
+
+    Attributes:
+        description: how many there are and which this is.
+        device: where this process computes.
+    """
+
+    def __init__(self, description: Processes, device: torch.device) -> None:
+        self.description = description
+        self.device = device
+
+    @property
+    def count(self) -> int:
+        """How many processes compute the run."""
+        return self.description.count
+
+    def connect(self, model: nn.Module, *, compile: bool) -> Callable[..., Any]:
+        """Return the model as the loop calls it.
+
+        Args:
+            model: whose gradients are added up where there are several processes.
+            compile: by ``torch.compile``, for shapes that never change.
+        """
+        network = DistributedDataParallel(model, broadcast_buffers=False) if self.count > 1 else model
+        return torch.compile(network, dynamic=False) if compile else network
+
+    def gathers(self, network: Callable[..., Any], is_last: bool) -> AbstractContextManager[Any]:
+        """Add gradients up in the last micro-batch of a step only."""
+        return network.no_sync() if self.count > 1 and not is_last else nullcontext()  # type: ignore[attr-defined]
+
+    def add_up(self, values: Tensor) -> Tensor:
+        """Return the sum of a tensor over all processes."""
+        if self.count > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def anywhere(self, flag: bool) -> bool:
+        """Whether a flag is set in any process: all must stop at the same step."""
+        return flag if self.count == 1 else bool(self.add_up(torch.full((), float(flag), device=self.device)) > 0)
+
+    def matrix_speed(self, precision: str) -> float:
+        """Measure how many operations a second the multiplication of two large matrices reaches here."""
+        rows = 4096 if self.device.type == "cuda" else 1024
+        matrix = torch.ones(rows, rows, dtype=getattr(torch, precision), device=self.device)
+        return fastest_product(lambda: float((matrix @ matrix)[0, 0]), rows)
+
+
+@contextmanager
+def open_processes() -> Iterator[RunProcesses]:
+    """Give this process's place: of the environment that ``torchrun`` sets, or alone."""
+    count, number = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    device = _device()
+    if count == 1:
+        yield RunProcesses(Processes(), device)
+        return
+    distributed.init_process_group(backend="nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield RunProcesses(Processes(count, (number,)), device)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device() -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
+def to_tensors(arrays: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Return numpy arrays as tensors on a device."""
+    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}

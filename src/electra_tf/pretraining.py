@@ -1,0 +1,212 @@
+"""The pre-training loop: generator and discriminator together, by replaced token detection (paper, section 2).
+
+Everything around the arithmetic (data, masks, log, checkpoints, signals) is :mod:`electra_common.pretraining.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from electra_common.pretraining.batches import MicroBatch
+from electra_common.pretraining.evaluation import PretrainingEvaluation
+from electra_common.pretraining.run import PretrainingRun, open_run
+from electra_common.pretraining.run_folder import RunState
+from electra_common.pretraining.seeds import derived_seed
+from electra_common.pretraining.settings import RunSettings
+from electra_tf.joint_pretraining import TFElectraForJointPreTraining
+from electra_tf.optimizer import TFElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
+from electra_tf.processes import RunProcesses, open_processes, to_tensors
+
+Tensor = Any
+
+LOGGED = ("loss", "generator_loss", "discriminator_loss", "gradient_norm")
+
+
+def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
+    """Carry a pre-training run out, or on; return where it stands at the end.
+
+    Every worker that ``TF_CONFIG`` names calls this. SIGTERM and SIGINT end it after the step at hand, with a
+    checkpoint.
+
+    Args:
+        settings: data, folder, recipe, and how to run.
+        quiet: print nothing.
+
+    Raises:
+        ValueError: settings, data and folder do not go together.
+        CheckpointError: a checkpoint cannot be read or written.
+        TrainingDivergedError: a loss or gradient is no longer a number.
+    """
+    with (
+        _dtype_policy("mixed_bfloat16" if settings.precision == "bfloat16" else "float32"),
+        open_processes() as processes,
+        open_run(settings, framework="tf", version=tf.__version__, processes=processes.description, quiet=quiet) as run,
+    ):
+        model, optimizer = start_training(run, processes)
+        run.expect_speed(processes.matrix_speed(settings.precision))
+        train_step = _training_step(model, optimizer, run, processes)
+        sums, steps = tf.zeros(len(LOGGED)), 0
+        for step, parts in run.steps():
+            inputs = [[_arguments(micro_batch) for micro_batch in micro_batches] for micro_batches in parts]
+            seeds = [_dropout_seed(settings.seed, step, number) for number in processes.description.numbers]
+            optimizer.learning_rate = run.learning_rate(step)
+            values = processes.add_up(
+                processes.strategy.run(train_step, args=(processes.spread(inputs), processes.spread(seeds)))
+            )
+            sums, steps = sums + values[: len(LOGGED)], steps + 1
+            run.finish_step(step, int(values[-1]))
+            run.asked_to_stop = processes.anywhere(run.asked_to_stop)
+            if run.logs_now or run.evaluates_now or run.saves_now:
+                means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
+                run.log({**means, "learning_rate": run.learning_rate(step)})
+                sums, steps = tf.zeros_like(sums), 0
+            if run.evaluates_now:
+                run.log_evaluation(evaluate(model, run, processes))
+            if run.saves_now:
+                run.save(model.save_pretrained, adam_state(model, optimizer))
+            if run.asked_to_stop:
+                break
+        return run.state
+
+
+def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[TFElectraForJointPreTraining, TFElectraAdam]:
+    """Return the model and its optimizer: of the last checkpoint, of the weights to start from, or new."""
+    settings, objective = run.settings, run.settings.recipe.pretraining_objective()
+    keras.utils.set_random_seed(derived_seed(settings.seed, "weights") % 2**31)
+    if run.resume_from is not None:
+        model = TFElectraForJointPreTraining.from_pretrained(run.resume_from, objective=objective)
+    elif settings.start_from is not None:
+        model = TFElectraForJointPreTraining.from_pretrained(
+            settings.start_from,
+            generator=settings.start_generator_from,
+            objective=objective,
+            hidden_dropout_prob=settings.recipe.dropout,
+            attention_probs_dropout_prob=settings.recipe.dropout,
+        )
+    else:
+        model = TFElectraForJointPreTraining(*run.configs, objective)
+    run.check_model(model.config)
+    recipe = settings.recipe
+    optimizer = electra_adam(
+        model,
+        learning_rate=recipe.learning_rate,
+        beta_1=recipe.adam_beta_1,
+        beta_2=recipe.adam_beta_2,
+        epsilon=recipe.adam_epsilon,
+        weight_decay=recipe.weight_decay,
+    )
+    if run.moments is not None:
+        load_adam_state(model, optimizer, run.moments)
+    return model, optimizer
+
+
+def compute_gradients(
+    network: TFElectraForJointPreTraining, micro_batches: list[Any], run: PretrainingRun, processes: RunProcesses
+) -> tuple[list[Tensor], Tensor]:
+    """Return the gradients of a step over all replicas, and this replica's part of its losses and real tokens [4].
+
+    Losses of a micro-batch are means over its own tokens. Weighed by its share of the step's tokens they add up to the
+    means of the step, however it is divided.
+    """
+    recipe = run.settings.recipe
+    variables = network.trainable_variables
+    gradients, totals = [tf.zeros_like(variable.value) for variable in variables], tf.zeros(4)
+    for inputs, generator_share, discriminator_share, tokens in micro_batches:
+        with tf.GradientTape() as tape:
+            output = network(**inputs, training=True)
+            generator_loss = generator_share * _or_zero(output.get("generator_loss"))
+            discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"))
+            loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
+        found = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
+        gradients = [total + tf.convert_to_tensor(part) for total, part in zip(gradients, found, strict=True)]
+        totals += tf.stack([loss, generator_loss, discriminator_loss, tokens])
+    if processes.count > 1:
+        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    return gradients, totals
+
+
+def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes: RunProcesses) -> dict[str, float]:
+    """Return the metrics of both networks on the held-out examples, without dropout."""
+    evaluation = PretrainingEvaluation()
+    forward = _forward(model)
+    for batch in run.held_out():
+        found = forward(to_tensors(batch))
+        evaluation.count(batch, {name: ops.convert_to_numpy(tensor) for name, tensor in found.items()})
+    return evaluation.result()
+
+
+def _training_step(
+    model: TFElectraForJointPreTraining, optimizer: TFElectraAdam, run: PretrainingRun, processes: RunProcesses
+) -> Callable[[Any, Tensor], Tensor]:
+    """Return what each replica computes in a step: [loss, generator's, discriminator's, gradient norm, tokens]."""
+    optimizer.build(model.trainable_variables)
+    seed_generators = _seed_generators(model)
+
+    def train_step(micro_batches: Any, seed: Tensor) -> Tensor:
+        for index, generator in enumerate(seed_generators):  # a stream for each dropout, far from the others
+            generator.state.assign(tf.stack([seed, tf.constant(index << 16, tf.uint32)]))
+        gradients, totals = compute_gradients(model, micro_batches, run, processes)
+        clipped, norm = clip_by_global_norm(gradients, run.settings.recipe.clip_norm)
+        # Keras adds the replicas' gradients up once more: each gives its part of the sum that was clipped.
+        optimizer.apply([gradient / processes.count for gradient in clipped], model.trainable_variables)
+        return tf.concat([totals[:3], [norm / processes.count], totals[3:]], axis=0)
+
+    function: Callable[[Any, Tensor], Tensor] = tf.function(train_step, jit_compile=run.settings.compile or None)
+    return function
+
+
+def _forward(model: TFElectraForJointPreTraining) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    """Return a graph that computes what an evaluation counts, of the networks that there are."""
+
+    def forward(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        output = model(**batch, training=False)
+        found = {name: output[name] for name in ("is_replaced", "corrupted_input_ids") if name in output}
+        if "logits" in output:
+            found["logits"] = ops.cast(output["logits"], "float32")
+        if "generator_logits" in output:
+            logits = ops.cast(output["generator_logits"], "float32")
+            labels = batch["masked_labels"]
+            found["masked_predictions"] = ops.argmax(logits, axis=-1)
+            found["masked_losses"] = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        return found
+
+    function: Callable[[dict[str, Tensor]], dict[str, Tensor]] = tf.function(forward)
+    return function
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _dropout_seed(seed: int, step: int, replica: int) -> Tensor:
+    return tf.constant(derived_seed(seed, "dropout", step, replica) % 2**32, tf.uint32)
+
+
+def _or_zero(loss: Tensor | None) -> Tensor:
+    return tf.zeros(()) if loss is None else loss
+
+
+def _arguments(micro_batch: MicroBatch) -> tuple[dict[str, Tensor], float, float, float]:
+    return (
+        to_tensors(micro_batch.inputs),
+        tf.constant(micro_batch.generator_share, tf.float32),
+        tf.constant(micro_batch.discriminator_share, tf.float32),
+        tf.constant(micro_batch.real_tokens, tf.float32),
+    )
+
+
+def _seed_generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
+    layers = model._flatten_layers()
+    return [layer.seed_generator for layer in layers if getattr(layer, "seed_generator", None) is not None]

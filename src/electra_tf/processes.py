@@ -1,0 +1,99 @@
+"""The replicas that compute a run together: one, the GPUs of this machine, or the workers that ``TF_CONFIG`` names.
+
+Where there are several, each computes its part of every batch (``tf.distribute`` adds the gradients up), and only the
+first worker writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from electra_common.pretraining.flops import fastest_product
+from electra_common.pretraining.run import Processes
+
+Tensor = Any
+
+
+class RunProcesses:
+    """This program's place among the replicas of a run.
+
+    Attributes:
+        description: how many there are and which this program drives.
+        strategy: what places variables and runs replicas.
+    """
+
+    def __init__(self, description: Processes, strategy: tf.distribute.Strategy) -> None:
+        self.description = description
+        self.strategy = strategy
+
+    @property
+    def count(self) -> int:
+        """How many replicas compute the run."""
+        return self.description.count
+
+    def spread(self, parts: Sequence[Any]) -> Any:
+        """Return values, one for each replica that this program drives, as ``strategy.run`` takes them."""
+        if len(parts) == 1 == self.count:
+            return parts[0]
+        first = self.description.numbers[0]
+        return tf.nest.map_structure(
+            lambda *values: self.strategy.experimental_distribute_values_from_function(
+                lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group - first])
+            ),
+            *parts,
+        )
+
+    def add_up(self, values: Any) -> Tensor:
+        """Return the sum over all replicas of what ``strategy.run`` returned."""
+        return values if self.count == 1 else self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
+
+    def anywhere(self, flag: bool) -> bool:
+        """Whether a flag is set in any worker: all must stop at the same step."""
+        if self.count == len(self.description.numbers):
+            return flag
+        flags = self.spread([float(flag)] * len(self.description.numbers))
+        return bool(self.add_up(self.strategy.run(tf.identity, args=(flags,))) > 0)
+
+    def matrix_speed(self, precision: str) -> float:
+        """Measure how many operations a second the multiplication of two large matrices reaches here."""
+        rows = 4096 if tf.config.list_logical_devices("GPU") else 1024
+        matrix = tf.ones((rows, rows), precision)
+        return fastest_product(lambda: float((matrix @ matrix)[0, 0]), rows)
+
+
+@contextmanager
+def open_processes() -> Iterator[RunProcesses]:
+    """Give this program's place: of the environment's ``TF_CONFIG``, over all GPUs of this machine, or alone."""
+    workers, worker = _workers()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    strategy: tf.distribute.Strategy
+    if workers > 1:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    elif len(devices) > 1:
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    else:
+        yield RunProcesses(Processes(), tf.distribute.get_strategy())
+        return
+    count = strategy.num_replicas_in_sync
+    here = count // workers
+    numbers = tuple(range(worker * here, (worker + 1) * here))
+    with strategy.scope():
+        yield RunProcesses(Processes(count, numbers), strategy)
+
+
+def _workers() -> tuple[int, int]:
+    """Return how many workers ``TF_CONFIG`` names and which this one is; (1, 0) without it."""
+    settings = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    workers = settings.get("cluster", {}).get("worker", [])
+    return max(1, len(workers)), int(settings.get("task", {}).get("index", 0))
+
+
+def to_tensors(arrays: dict[str, Any], device: Any = None) -> dict[str, Tensor]:
+    """Return numpy arrays as tensors; where they lie is the strategy's business."""
+    return {name: tf.convert_to_tensor(array) for name, array in arrays.items()}

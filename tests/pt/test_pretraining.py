@@ -1,0 +1,194 @@
+"""The pre-training loop in PyTorch: it goes on bit for bit, learns, divides its batches, and stops in order."""
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
+from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
+from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint, read_run  # noqa: E402
+from electra_pt import ElectraForMaskedLM, ElectraForPreTraining  # noqa: E402
+from electra_pt import pretraining as loop  # noqa: E402
+from electra_pt.pretraining import pretrain  # noqa: E402
+from support.pretraining_runs import (  # noqa: E402
+    VOCABULARY,
+    assert_same_bits,
+    last_state,
+    prepare_tiny_corpus,
+    tiny_settings,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def whole_run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert pretrain(tiny_settings(data, out, "dropout=0.1"), quiet=True).step == 12
+    return out
+
+
+def test_a_run_writes_checkpoints_metrics_and_what_it_was(whole_run):
+    assert [item.name for item in list_checkpoints(whole_run)] == ["step-00000005", "step-00000010", "step-00000012"]
+    state, moments = read_checkpoint(list_checkpoints(whole_run)[-1])
+    assert state.step == 12
+    assert state.tokens > 12 * 8 * 5
+    assert any(np.abs(mean).max() > 0 for mean, _ in moments.values())
+    entries = read_metrics(whole_run)
+    assert [entry.step for entry in entries if entry.split == "train"] == [4, 5, 6, 8, 10, 12]
+    assert [entry.step for entry in entries if entry.split == "held-out"] == [6, 12]
+    assert {"auc", "masked_accuracy", "positive_rate", "recall"} <= entries[-1].metrics.keys()
+    run = read_run(whole_run)
+    assert run["recipe"]["dropout"] == 0.1
+    assert run["starts"][0]["framework"] == "pt"
+
+
+def test_both_networks_of_a_checkpoint_load_by_the_usual_classes(whole_run):
+    checkpoint = list_checkpoints(whole_run)[-1]
+    discriminator = ElectraForPreTraining.from_pretrained(checkpoint)
+    generator = ElectraForMaskedLM.from_pretrained(checkpoint)
+    shared = generator.electra.embeddings.word_embeddings.weight
+    assert torch.equal(discriminator.electra.embeddings.word_embeddings.weight, shared)
+
+
+def test_a_run_in_pieces_ends_in_the_same_bits(data, whole_run, tmp_path):
+    """Stopped behind a checkpoint, so that steps are done again, and started anew with dropout on."""
+    for stop in (7, 9, 12):
+        pretrain(tiny_settings(data, tmp_path / "pieces", "dropout=0.1", stop_at=stop), quiet=True)
+    assert_same_bits(whole_run, tmp_path / "pieces")
+
+
+def test_a_lost_checkpoint_costs_the_steps_since_the_one_before(data, whole_run, tmp_path):
+    import shutil
+
+    out = tmp_path / "lost"
+    shutil.copytree(whole_run, out)
+    shutil.rmtree(list_checkpoints(out)[-1])
+    pretrain(tiny_settings(data, out, "dropout=0.1"), quiet=True)
+    assert_same_bits(whole_run, out)
+    assert [entry.step for entry in read_metrics(out) if entry.split == "train"] == [4, 5, 6, 8, 10, 12]
+
+
+def test_micro_batches_add_up_to_the_batch(data, tmp_path):
+    for name, accumulation in (("one", 1), ("four", 4)):
+        pretrain(tiny_settings(data, tmp_path / name, accumulation=accumulation), quiet=True)
+    expected, found = last_state(tmp_path / "one"), last_state(tmp_path / "four")
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_it_learns(data, tmp_path):
+    settings = tiny_settings(data, tmp_path, "steps=80", "warmup_steps=8", evaluate_every=80, log_every=40)
+    pretrain(settings, quiet=True)
+    entries = read_metrics(tmp_path)
+    first, *_, last = (entry.metrics for entry in entries if entry.split == "train")
+    assert last["generator_loss"] < first["generator_loss"] - 0.2
+    assert last["discriminator_loss"] < first["discriminator_loss"]
+    assert entries[-1].metrics["generator_loss"] < np.log(VOCABULARY)  # of the held-out documents: below guessing
+
+
+@pytest.mark.parametrize("change", ["objective=mlm", "generator=uniform", "generator=tied", "ties_embeddings=false"])
+def test_every_objective_is_trained_saved_and_resumed(data, tmp_path, change):
+    pretrain(tiny_settings(data, tmp_path / "whole", change, "steps=4", save_every=2), quiet=True)
+    for stop in (3, 4):
+        pretrain(tiny_settings(data, tmp_path / "pieces", change, "steps=4", save_every=2, stop_at=stop), quiet=True)
+    assert_same_bits(tmp_path / "whole", tmp_path / "pieces")
+
+
+def test_a_run_starts_from_two_folders(data, whole_run, tmp_path):
+    from electra_pt import ElectraForJointPreTraining
+
+    ElectraForJointPreTraining.from_pretrained(list_checkpoints(whole_run)[-1]).save_halves(tmp_path)
+    settings = tiny_settings(
+        data,
+        tmp_path / "run",
+        "steps=1",
+        "warmup_steps=0",
+        "learning_rate=1e-12",
+        start_from=str(tmp_path / "discriminator"),
+        start_generator_from=str(tmp_path / "generator"),
+    )
+    pretrain(settings, quiet=True)
+    expected, found = last_state(whole_run), last_state(tmp_path / "run")
+    for name in expected:
+        if name.startswith(("discriminator.", "generator.")):
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
+
+
+def test_sigterm_ends_a_run_with_a_checkpoint(data, tmp_path):
+    settings = tiny_settings(data, tmp_path, "steps=100_000", log_every=10_000, save_every=10_000, evaluate_every=0)
+    timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.start()
+    state = pretrain(settings, quiet=True)
+    assert 0 < state.step < 100_000
+    assert list_checkpoints(tmp_path)[-1].name == f"step-{state.step:08d}"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path, monkeypatch):
+    computed = loop.compute_gradients
+
+    def fails_in_the_seventh(network, micro_batches, run, processes):
+        losses, tokens = computed(network, micro_batches, run, processes)
+        return (losses * float("nan") if run.state.step == 6 else losses), tokens
+
+    monkeypatch.setattr(loop, "compute_gradients", fails_in_the_seventh)
+    message = r"step 8: loss is nan, .*; the last good checkpoint is .*step-00000005; try a smaller learning_rate"
+    with pytest.raises(TrainingDivergedError, match=message):
+        loop.pretrain(tiny_settings(data, tmp_path), quiet=True)
+    assert [item.name for item in list_checkpoints(tmp_path)] == ["step-00000005"]
+
+
+def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data, tmp_path):
+    settings = tiny_settings(data, tmp_path, "learning_rate=1e30", "warmup_steps=0", stop_at=1)
+    with pytest.raises(TrainingDivergedError, match=r"step 1: .* is (nan|inf); no checkpoint was written yet"):
+        pretrain(settings, quiet=True)
+
+
+def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda network, **options: compiled.append(options) or network)
+    pretrain(tiny_settings(data, tmp_path / "32", "steps=3", compile=True), quiet=True)
+    assert compiled == [{"dynamic": False}]
+    pretrain(tiny_settings(data, tmp_path / "16", "steps=3", precision="bfloat16"), quiet=True)
+    exact, rounded = last_state(tmp_path / "32"), last_state(tmp_path / "16")
+    differences = [np.abs(exact[name] - rounded[name]).max() for name in exact if name.startswith("discriminator.")]
+    assert 0 < max(differences) < 0.05
+
+
+def test_a_change_of_the_recipe_is_refused(data, whole_run):
+    with pytest.raises(ValueError, match=r"holds another run: recipe dropout 0.1, now 0.2"):
+        pretrain(tiny_settings(data, whole_run, "dropout=0.2"), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("max_length=23", "examples have 24 tokens, the recipe wants 23; prepare the corpus with --max-length 23"),
+        ("batch_size=7", "a batch of 7 does not divide into 1 process"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_written(data, tmp_path, change, message):
+    options = {"accumulation": 2} if change == "batch_size=7" else {}
+    with pytest.raises(ValueError, match=message):
+        pretrain(tiny_settings(data, tmp_path / "run", change, **options), quiet=True)
+
+
+def test_a_vocabulary_of_another_corpus_is_refused(data, tmp_path):
+    import shutil
+
+    shutil.copytree(data, tmp_path / "data")
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    file = tmp_path / "data" / "tokenizer" / manifest["vocabulary"]["file"]
+    file.write_bytes(file.read_bytes() + b"\n")
+    with pytest.raises(ValueError, match="not the vocabulary that the examples were made with"):
+        pretrain(tiny_settings(tmp_path / "data", tmp_path / "run"), quiet=True)

@@ -1,0 +1,64 @@
+"""A corpus and a recipe so small that a pre-training run takes a second."""
+
+from pathlib import Path
+
+from electra_common.pretraining.documents import ReadingOptions, Source
+from electra_common.pretraining.preparation import prepare_corpus
+from electra_common.pretraining.recipes import load_recipe
+from electra_common.pretraining.run_folder import list_checkpoints
+from electra_common.pretraining.segments import SegmentOptions
+from electra_common.pretraining.settings import RunSettings
+from electra_common.text_files import read_lines
+from electra_common.tokenization.training import train_tokenizer
+from electra_common.weights.formats.safetensors import read_safetensors
+from support.fixtures import DEMO_DATA
+
+VOCABULARY, LENGTH = 211, 24
+TINY = (
+    "embedding_size=10", "hidden_size=18", "num_hidden_layers=2", "num_attention_heads=3", "intermediate_size=28",
+    "generator_hidden_size=14", "generator_num_hidden_layers=1", "generator_num_attention_heads=2",
+    "generator_intermediate_size=22", "max_position_embeddings=31", f"max_length={LENGTH}", "batch_size=8",
+    "steps=12", "warmup_steps=3", "learning_rate=5e-3",
+)  # fmt: skip
+
+
+def prepare_tiny_corpus(folder: Path) -> Path:
+    """Return a prepared corpus of a few hundred examples, a tenth of its documents held out."""
+    text = list(read_lines(DEMO_DATA / "english.txt"))
+    file = folder / "corpus.txt"
+    file.write_text("".join(f"{line}\n\n" for line in text))  # a document a line
+    tokenizer = train_tokenizer(lambda: iter(text), size=VOCABULARY)
+    prepare_corpus(
+        [Source(str(file))],
+        folder / "data",
+        tokenizer,
+        segments=SegmentOptions(max_length=LENGTH),
+        reading=ReadingOptions(held_out=0.2),
+    )
+    return folder / "data"
+
+
+def tiny_settings(data: Path, out: Path, *changes: str, **options: object) -> RunSettings:
+    """Return the settings of a run over that corpus."""
+    recipe = load_recipe("nano").with_changes([*TINY, *changes])
+    return RunSettings(
+        data=data,
+        out=out,
+        recipe=recipe,
+        **{"log_every": 4, "evaluate_every": 6, "evaluation_examples": 13, "save_every": 5, **options},
+    )
+
+
+def last_state(run):
+    """Return every number of the last checkpoint: weights and both moments."""
+    checkpoint = list_checkpoints(run)[-1]
+    tensors, _ = read_safetensors(checkpoint / "joint.safetensors")
+    moments, _ = read_safetensors(checkpoint / "optimizer.safetensors")
+    return {name: tensor.read() for name, tensor in {**tensors, **moments}.items()}
+
+
+def assert_same_bits(one, other):
+    expected, found = last_state(one), last_state(other)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        assert array.tobytes() == found[name].tobytes(), name

@@ -1,0 +1,103 @@
+"""The pre-training loop in TensorFlow: it goes on bit for bit, learns, divides its batches, and stops in order."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+
+from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
+from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
+from electra_common.pretraining.run_folder import list_checkpoints, read_run  # noqa: E402
+from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E402
+from electra_tf.pretraining import pretrain  # noqa: E402
+from support.pretraining_runs import (  # noqa: E402
+    VOCABULARY,
+    assert_same_bits,
+    last_state,
+    prepare_tiny_corpus,
+    tiny_settings,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def whole_run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert pretrain(tiny_settings(data, out, "dropout=0.1"), quiet=True).step == 12
+    return out
+
+
+def test_a_run_writes_checkpoints_and_metrics(whole_run):
+    assert [item.name for item in list_checkpoints(whole_run)] == ["step-00000005", "step-00000010", "step-00000012"]
+    entries = read_metrics(whole_run)
+    assert [entry.step for entry in entries if entry.split == "train"] == [4, 5, 6, 8, 10, 12]
+    assert [entry.step for entry in entries if entry.split == "held-out"] == [6, 12]
+    assert {"auc", "masked_accuracy", "positive_rate", "recall"} <= entries[-1].metrics.keys()
+    assert read_run(whole_run)["starts"][0]["framework"] == "tf"
+
+
+def test_both_networks_of_a_checkpoint_load_by_the_usual_classes(whole_run):
+    checkpoint = list_checkpoints(whole_run)[-1]
+    discriminator = TFElectraForPreTraining.from_pretrained(checkpoint)
+    generator = TFElectraForMaskedLM.from_pretrained(checkpoint)
+    tables = [model.electra.embeddings.word_embeddings.embeddings.numpy() for model in (discriminator, generator)]
+    np.testing.assert_array_equal(*tables)
+
+
+def test_a_run_in_pieces_ends_in_the_same_bits(data, whole_run, tmp_path):
+    """Stopped behind a checkpoint, so that steps are done again, and started anew with dropout on."""
+    for stop in (7, 12):
+        pretrain(tiny_settings(data, tmp_path / "pieces", "dropout=0.1", stop_at=stop), quiet=True)
+    assert_same_bits(whole_run, tmp_path / "pieces")
+
+
+def test_micro_batches_add_up_to_the_batch_and_compiling_changes_nothing(data, tmp_path):
+    options = {"evaluate_every": 0, "stop_at": 6}
+    pretrain(tiny_settings(data, tmp_path / "one", **options), quiet=True)
+    pretrain(tiny_settings(data, tmp_path / "two", accumulation=2, compile=True, **options), quiet=True)
+    expected, found = last_state(tmp_path / "one"), last_state(tmp_path / "two")
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_it_learns(data, tmp_path):
+    settings = tiny_settings(data, tmp_path, "steps=80", "warmup_steps=8", evaluate_every=80, log_every=40)
+    pretrain(settings, quiet=True)
+    entries = read_metrics(tmp_path)
+    first, *_, last = (entry.metrics for entry in entries if entry.split == "train")
+    assert last["generator_loss"] < first["generator_loss"] - 0.2
+    assert last["discriminator_loss"] < first["discriminator_loss"]
+    assert entries[-1].metrics["generator_loss"] < np.log(VOCABULARY)  # of the held-out documents: below guessing
+
+
+@pytest.mark.parametrize("change", ["objective=mlm", "generator=uniform", "generator=tied", "ties_embeddings=false"])
+def test_every_objective_is_trained_evaluated_and_saved(data, tmp_path, change):
+    assert pretrain(tiny_settings(data, tmp_path, change, "steps=3", stop_at=1), quiet=True).step == 1
+    metrics = read_metrics(tmp_path)[-1].metrics
+    assert ("auc" in metrics) == (change != "objective=mlm")
+    assert ("masked_accuracy" in metrics) == (change != "generator=uniform")
+
+
+def test_mixed_precision_lasts_as_long_as_the_run(data, whole_run, tmp_path):
+    """A start that goes on computes in it as well: from the same checkpoint, the same step ends in other bits."""
+    shutil.copytree(whole_run, tmp_path / "run")
+    shutil.rmtree(list_checkpoints(tmp_path / "run")[-1])
+    settings = tiny_settings(data, tmp_path / "run", "dropout=0.1", precision="bfloat16", evaluate_every=0)
+    pretrain(settings, quiet=True)
+    exact, rounded = last_state(whole_run), last_state(tmp_path / "run")
+    differences = [np.abs(exact[name] - rounded[name]).max() for name in exact if name.startswith("discriminator.")]
+    assert 0 < max(differences) < 0.05
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data, tmp_path):
+    settings = tiny_settings(data, tmp_path, "learning_rate=1e30", "warmup_steps=0", stop_at=1)
+    with pytest.raises(TrainingDivergedError, match=r"step 1: .* is (nan|inf); no checkpoint was written yet"):
+        pretrain(settings, quiet=True)
