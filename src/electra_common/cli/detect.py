@@ -13,7 +13,7 @@ from rich.text import Text
 
 from electra_common.applications.detection_page import detection_page
 from electra_common.applications.replaced_words import Detection
-from electra_common.cli.answers import answer_texts, find_model
+from electra_common.cli.answers import answer_texts, find_model, make_job
 from electra_common.cli.console import make_console, make_table, print_json, printable
 from electra_common.cli.frameworks import FRAMEWORKS
 from electra_common.cli.options import Heads
@@ -47,7 +47,7 @@ def detect(
     if not texts:
         raise ValueError("nothing to read: give a text, or --file FILE (- for standard input) with a text a line")
     source = find_model("detect", model, tokenizer=tokenizer, heads=heads)
-    used, result = answer_texts("detect", source, texts, {"stride": stride}, framework=framework)
+    used, result = answer_texts(make_job("detect", source, texts, {"stride": stride}), framework=framework)
     detections = [Detection.from_data(answer) for answer in result.answers]
     if html is not None:
         page = detection_page(detections, threshold=threshold, model=model or "embedded model")
