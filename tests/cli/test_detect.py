@@ -117,8 +117,8 @@ def test_on_a_terminal_colours_say_it_and_no_color_is_respected(detection, monke
     monkeypatch.delenv("NO_COLOR", raising=False)
     terminal = {"force_terminal": True, "color_system": "truecolor", "_environ": {}}
     first = printed(detection, **terminal).splitlines()[0]
-    assert "\x1b[1;30;48;2;255;135;68mscript\x1b[0m" in first  # bold, black on orange
-    assert "\x1b[30;48;2;" in first  # the word below the threshold: not bold
+    assert "\x1b[1;30;48;2;255;105;53mscript\x1b[0m" in first  # bold, black on a strong orange
+    assert '\x1b[38;2;205;110;20m"\x1b[0m' in first  # below the threshold: orange letters
     assert "[bold]" in first  # and the one that is hardly suspicious: no colour
     assert "%]" not in first
     plain = printed(detection, **{**terminal, "_environ": {"NO_COLOR": "1"}}).splitlines()[0]

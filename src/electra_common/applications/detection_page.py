@@ -17,7 +17,7 @@ h1 { font-size: 1.2rem; margin-bottom: .2rem; }
 .about, .summary { color: #666666; font-size: .85rem; }
 .summary { margin-top: -.6rem; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; margin-top: 1.6rem; }
-.word { border-radius: .2rem; padding: .05rem .1rem; cursor: help; }
+.word { border-radius: .2rem; padding: .05rem 0; cursor: help; }
 .replaced { font-weight: 600; text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px; }
 .scale span { display: inline-block; padding: 0 .5rem; }
 """
@@ -60,7 +60,7 @@ def _text(detection: Detection, threshold: float) -> str:
         place = word.end
     parts.append(escape(detection.text[place:]))
     count = len(detection.replaced(threshold))
-    summary = f'<p class="summary">{count} of {len(detection.words)} words</p>'
+    summary = f'<p class="summary">{count} of {len(detection.words)} words reach the threshold</p>'
     return f'<p class="text">{"".join(parts)}</p>\n{summary}'
 
 

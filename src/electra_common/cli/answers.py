@@ -63,19 +63,10 @@ def _tokenizer_beside(folder: Path, config: ElectraConfig) -> str | None:
     raise ValueError(f"{folder}: holds no tokenizer for its {config.vocab_size} tokens: add --tokenizer")
 
 
-def answer_texts(
-    action: str, model: Model, texts: Sequence[str], options: Mapping[str, Any], *, framework: str | None
-) -> tuple[str, Result]:
-    """Answer texts in a framework, or in the first one that is installed, and say in which.
-
-    Raises:
-        ValueError: no such framework, or a text cannot be answered.
-        FrameworkError: the framework is not installed, or its process died.
-    """
-    if framework is not None and framework not in FRAMEWORKS:
-        raise ValueError(f"--framework must be one of {', '.join(FRAMEWORKS)}, found {framework!r}")
+def make_job(action: str, model: Model, texts: Sequence[str], options: Mapping[str, Any]) -> Job:
+    """Return the job of answering texts."""
     component, architecture, _ = _MODELS[action]
-    job = Job(
+    return Job(
         action,
         model.path,
         architecture,
@@ -85,6 +76,17 @@ def answer_texts(
         tokenizer=model.tokenizer,
         options=options,
     )
+
+
+def answer_texts(job: Job, *, framework: str | None) -> tuple[str, Result]:
+    """Answer texts in a framework, or in the first one that is installed, and say in which.
+
+    Raises:
+        ValueError: no such framework, or a text cannot be answered.
+        FrameworkError: the framework is not installed, or its process died.
+    """
     if framework is None:
         return run_in_first(job)
+    if framework not in FRAMEWORKS:
+        raise ValueError(f"--framework must be one of {', '.join(FRAMEWORKS)}, found {framework!r}")
     return framework, run_in_frameworks((framework,), job, {})[framework]

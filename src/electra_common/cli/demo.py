@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
-from electra_common.cli.answers import answer_texts, find_model
+from electra_common.cli.answers import find_model, make_job
 from electra_common.cli.compare import as_data, make_batch, print_comparison, run_comparison
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.demo_files import ENGLISH, GOOGLE_CHECKPOINT, GOOGLE_EXPECTED, GOOGLE_HEADS
@@ -175,14 +175,14 @@ def real_text(
         discriminator: a model's folder; by default the embedded one's.
         generator: a model's folder; by default the embedded one's.
     """
-    detected = _answers("detect", discriminator, frameworks, REPLACED_SENTENCE, {})
+    results = run_in_frameworks(frameworks, _two_questions(discriminator, generator), {})
+    detected, filled = ({name: result.answers[place] for name, result in results.items()} for place in range(2))
     words = {name: answer["words"] for name, answer in detected.items()}
     console.print(f"\ndiscriminator: {REPLACED_SENTENCE}\n", markup=False)
     table = make_table("", "word", *(f"#{FRAMEWORKS[name]}" for name in frameworks))
     for row in zip(*words.values(), strict=True):
         table.add_row(escape(row[0]["text"]), *(f"{word['probability']:.4f}" for word in row))
     console.print(table)
-    filled = _answers("fill-mask", generator, frameworks, MASKED_SENTENCE, {"top": 5})
     candidates = {name: answer["masks"][0]["candidates"] for name, answer in filled.items()}
     console.print(f"\ngenerator: {MASKED_SENTENCE}\n", markup=False)
     table = make_table("", *(FRAMEWORKS[name] for name in frameworks))
@@ -193,13 +193,16 @@ def real_text(
     return {"agrees": largest <= TOLERANCE, "largest": largest, "detect": detected, "fill_mask": filled}
 
 
-def _answers(
-    action: str, folder: Path | None, frameworks: tuple[str, ...], text: str, options: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Return each framework's answer to a text."""
-    model = find_model(action, None if folder is None else str(folder))
-    answered = {name: answer_texts(action, model, [text], options, framework=name) for name in frameworks}
-    return {name: result.answers[0] for name, (_, result) in answered.items()}
+def _two_questions(discriminator: Path | None, generator: Path | None) -> Job:
+    """Return the job of finding what was replaced in one sentence and filling in another, for one process."""
+    detecting, filling = (
+        make_job(action, find_model(action, None if folder is None else str(folder)), [text], options)
+        for action, folder, text, options in (
+            ("detect", discriminator, REPLACED_SENTENCE, {}),
+            ("fill-mask", generator, MASKED_SENTENCE, {"top": 5}),
+        )
+    )
+    return replace(detecting, more=(filling,))
 
 
 def _spread(answers: Mapping[str, list[dict[str, Any]]]) -> float:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from electra_common.applications.detection_page import detection_page
 from electra_common.applications.replaced_words import Detection
-from electra_common.cli.answers import answer_texts, find_model
+from electra_common.cli.answers import answer_texts, find_model, make_job
 from electra_common.cli.console import make_console, make_table, print_json, printable
 from electra_common.cli.frameworks import FRAMEWORKS
 from electra_common.cli.options import Heads
@@ -21,6 +21,9 @@ from electra_common.text_files import read_files
 from electra_common.weights.atomic import write_files
 
 _FAINTEST: Final = 0.1  # a word of less probability is not coloured
+_SUSPICIOUS: Final = "rgb(205,110,20)"  # can be read on black and on white
+_PALEST: Final = (255, 225, 120)
+_STRONGEST: Final = (255, 100, 50)
 
 
 def detect(
@@ -44,7 +47,7 @@ def detect(
     if not texts:
         raise ValueError("nothing to read: give a text, or --file FILE (- for standard input) with a text a line")
     source = find_model("detect", model, tokenizer=tokenizer, heads=heads)
-    used, result = answer_texts("detect", source, texts, {"stride": stride}, framework=framework)
+    used, result = answer_texts(make_job("detect", source, texts, {"stride": stride}), framework=framework)
     detections = [Detection.from_data(answer) for answer in result.answers]
     if html is not None:
         page = detection_page(detections, threshold=threshold, model=model or "embedded model")
@@ -105,16 +108,20 @@ def marked_text(console: Console, detection: Detection, threshold: float) -> Tex
         result.append(printable(detection.text[place : word.start]))
         place = word.end
         text, is_replaced = printable(word.text), word.probability >= threshold
-        if in_colour and (is_replaced or word.probability >= _FAINTEST):
-            result.append(text, Style(bgcolor=_colour(word.probability), bold=is_replaced, color="black"))
+        if in_colour:
+            result.append(text, _style(word.probability, is_replaced))
         else:
-            result.append(f"[{text} {word.probability:.0%}]" if is_replaced and not in_colour else text)
+            result.append(f"[{text} {word.probability:.0%}]" if is_replaced else text)
     result.append(printable(detection.text[place:]))
     return result
 
 
-def _colour(probability: float) -> str:
-    """Return a background between white and orange, on which black can be read."""
-    white, orange = (255, 255, 255), (255, 130, 60)
-    red, green, blue = (round(a + (b - a) * probability) for a, b in zip(white, orange, strict=True))
-    return f"rgb({red},{green},{blue})"
+def _style(probability: float, is_replaced: bool) -> Style:
+    """Return black on yellow to red for a replaced word, orange letters for one that is merely suspicious.
+
+    A background for those too would make the palest ones the brightest spots on a dark terminal.
+    """
+    if not is_replaced:
+        return Style(color=_SUSPICIOUS) if probability >= _FAINTEST else Style()
+    red, green, blue = (round(a + (b - a) * probability) for a, b in zip(_PALEST, _STRONGEST, strict=True))
+    return Style(color="black", bgcolor=f"rgb({red},{green},{blue})", bold=True)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from electra_common.applications.mask_filling import FilledText
-from electra_common.cli.answers import answer_texts, find_model
+from electra_common.cli.answers import answer_texts, find_model, make_job
 from electra_common.cli.console import make_console, make_table, print_json, printable
 from electra_common.cli.frameworks import FRAMEWORKS
 from electra_common.cli.options import Heads
@@ -24,7 +24,7 @@ def fill_mask(
 ) -> int:
     """Print a table of candidates for each mask, and each text with the likeliest ones put in."""
     source = find_model("fill-mask", model, tokenizer=tokenizer, heads=heads)
-    used, result = answer_texts("fill-mask", source, texts, {"top": top}, framework=framework)
+    used, result = answer_texts(make_job("fill-mask", source, texts, {"top": top}), framework=framework)
     if as_json:
         print_json({"model": source.path, "framework": used, "texts": list(result.answers)})
         return 0

@@ -47,6 +47,7 @@ class Job:
         texts: to be answered.
         tokenizer: path or name of the one for texts; None for the vocabulary of the released models.
         options: further arguments of what answers texts.
+        more: jobs that answer texts too, for the same process; their answers follow this one's.
     """
 
     action: str
@@ -58,6 +59,7 @@ class Job:
     texts: tuple[str, ...] = ()
     tokenizer: str | None = None
     options: Mapping[str, Any] | None = None
+    more: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,28 +28,37 @@ _ANSWERS: Final = {"detect": "detect_replaced_words", "fill-mask": "fill_masks"}
 def run_job(framework: str, folder: Path) -> dict[str, Any]:
     """Do what ``job.json`` says and return the timings, and answers to texts; raises what the model raises."""
     job = json.loads((folder / "job.json").read_text())
-    family = importlib.import_module(f"electra_{framework}")
     recording = importlib.import_module(f"electra_{framework}.recording")
-    model_class = getattr(family, _PREFIX[framework] + job["architecture"])
-    overrides = job["config_overrides"] or {}
     started = time.perf_counter()
     if job["action"] == "create":
         recording.set_seed(job["seed"])
-        model_class(ElectraConfig(**overrides)).save_pretrained(job["path"])
+        _model_class(framework, job)(ElectraConfig(**job["config_overrides"])).save_pretrained(job["path"])
         np.savez(folder / "outputs.npz")
         return {"load_seconds": time.perf_counter() - started, "run_seconds": 0.0}
-    model = model_class.from_pretrained(job["path"], component=job["component"], **overrides)
+    jobs = (job, *job["more"])
+    models = [_load_model(framework, item) for item in jobs]
     loaded = time.perf_counter()
+    answers: list[dict[str, Any]] = []
+    outputs: dict[str, Any] = {}
     if job["action"] in _ANSWERS:
-        answers = _answer_texts(framework, model, job)
-        np.savez(folder / "outputs.npz")
-        return {"load_seconds": loaded - started, "run_seconds": time.perf_counter() - loaded, "answers": answers}
-    with np.load(folder / "batch.npz") as file:
-        batch = {key: file[key] for key in file.files}
-    outputs = recording.record_outputs(model, batch)
+        for item, model in zip(jobs, models, strict=True):
+            answers += _answer_texts(framework, model, item)
+    else:
+        with np.load(folder / "batch.npz") as file:
+            batch = {key: file[key] for key in file.files}
+        outputs = recording.record_outputs(models[0], batch)
     finished = time.perf_counter()
     np.savez(folder / "outputs.npz", **outputs)
-    return {"load_seconds": loaded - started, "run_seconds": finished - loaded}
+    return {"load_seconds": loaded - started, "run_seconds": finished - loaded, "answers": answers}
+
+
+def _model_class(framework: str, job: dict[str, Any]) -> Any:
+    return getattr(importlib.import_module(f"electra_{framework}"), _PREFIX[framework] + job["architecture"])
+
+
+def _load_model(framework: str, job: dict[str, Any]) -> Any:
+    overrides = job["config_overrides"] or {}
+    return _model_class(framework, job).from_pretrained(job["path"], component=job["component"], **overrides)
 
 
 def _answer_texts(framework: str, model: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
