@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from electra_common.pretraining.documents import SPLITS
+from electra_common.pretraining.segments import LONGEST
 from electra_common.weights.atomic import write_files
 
 FILE_NAME: Final = "manifest.json"
 TOKENIZER_FOLDER: Final = "tokenizer"
 FORMAT: Final = "electra pre-training examples"
 VERSION: Final = 1
+DTYPES: Final = ("uint16", "uint32")
 _MOST_BYTES: Final = 1 << 28
 _HASH_BYTES: Final = 1 << 20
 
@@ -86,28 +88,20 @@ class Manifest:
 
     @classmethod
     def _from_values(cls, values: Mapping[str, Any], path: Path) -> Self:
-        def get(of: Any, name: str, kind: type) -> Any:
-            value = of.get(name) if isinstance(of, dict) else None
-            if type(value) is not kind or str(value).startswith("-"):
-                raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
-            return value
-
-        shards = []
-        for entry in get(values, "shards", list):
-            kinds = {name: (str if hint == "str" else int) for name, hint in Shard.__annotations__.items()}
-            shard = Shard(**{name: get(entry, name, kind) for name, kind in kinds.items()})
+        entries = _get(values, "shards", list, path)
+        shards = [Shard(**{name: _get(entry, name, kind, path) for name, kind in _SHARD.items()}) for entry in entries]
+        for shard in shards:
             if shard.split not in SPLITS or Path(shard.file).name != shard.file:
                 raise ValueError(f"{path}: damaged: a shard {shard.file!r:.80} of the split {shard.split!r:.80}")
-            shards.append(shard)
-        vocabulary = get(values, "vocabulary", dict)
+        vocabulary = _get(values, "vocabulary", dict, path)
         for name, kind in (("file", str), ("sha256", str), ("size", int)):
-            get(vocabulary, name, kind)
-        if get(values, "dtype", str) not in ("uint16", "uint32"):
+            _get(vocabulary, name, kind, path)
+        if _get(values, "dtype", str, path) not in DTYPES:
             raise ValueError(f"{path}: damaged: dtype {values['dtype']!r:.80}")
-        return cls(
-            get(values, "max_length", int), values["dtype"], vocabulary, get(values, "options", dict),
-            get(values, "sources", list), shards, get(values, "complete", bool),
-        )  # fmt: skip
+        if not 0 < _get(values, "max_length", int, path) <= LONGEST or vocabulary["size"] > 1 << 32:
+            raise ValueError(f"{path}: damaged: max_length {values['max_length']}, vocabulary of {vocabulary['size']}")
+        given = {name: _get(values, name, kind, path) for name, kind in _FIELDS.items()}
+        return cls(**given, dtype=values["dtype"], vocabulary=vocabulary, shards=shards)
 
     def write(self, folder: Path) -> None:
         """Write it in place of an older one; raises CheckpointError where that is not possible."""
@@ -130,6 +124,20 @@ class Manifest:
         plan = asdict(self)
         del plan["shards"], plan["complete"]
         return plan
+
+
+_SHARD: Final = {
+    **dict.fromkeys(("file", "split", "sha256"), str),
+    **dict.fromkeys(("documents", "examples", "tokens", "bytes", "blocks"), int),
+}
+_FIELDS: Final = {"max_length": int, "options": dict, "sources": list, "complete": bool}
+
+
+def _get(of: Any, name: str, kind: type, path: Path) -> Any:
+    value = of.get(name) if isinstance(of, dict) else None
+    if type(value) is not kind or (isinstance(value, int) and value < 0):
+        raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
+    return value
 
 
 def check_shard(folder: Path, shard: Shard) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 SINGLE_SEGMENT_PROBABILITY: Final = 0.1
 SHORTER_PROBABILITY: Final = 0.05
 SHORTEST_TARGET: Final = 5
+SHORTEST, LONGEST = 8, 1 << 15
 # "No limit" for the first of two segments, in Google's code as well.
 _NO_LIMIT: Final = 100_000
 _EXAMPLES_A_DRAW: Final = 64
@@ -86,8 +87,8 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"segments must be one of {', '.join(map(repr, METHODS))}, found {self.method!r}")
-        if not 8 <= self.max_length <= 1 << 15:
-            raise ValueError(f"max_length must be from 8 to {1 << 15}, found {self.max_length}")
+        if not SHORTEST <= self.max_length <= LONGEST:
+            raise ValueError(f"max_length must be from {SHORTEST} to {LONGEST}, found {self.max_length}")
         for name, value in (("single_segment", self.single_segment), ("shorter", self.shorter)):
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} must be a probability, found {value}")
