@@ -157,7 +157,7 @@ def _split(source: Source, place: tuple[int, int], options: ReadingOptions) -> s
 
 def _read_source(
     path: str, progress: Callable[[int], None], options: ReadingOptions
-) -> Iterator[Record] | Iterator[Iterator[list[str]]]:
+) -> Iterator[Record | Iterator[list[str]]]:
     return read_records(path, progress) if is_tfrecord(path) else _read_documents(path, progress, options)
 
 
