@@ -28,6 +28,7 @@ def prepare_command(
     seed: Annotated[int, typer.Option(min=0, help="Decides lengths, segments and what is held out.")] = 0,
     shard_size: Annotated[str, typer.Option(help="Bytes after which a shard is closed, such as 64MB.")] = "256MiB",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each processor.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another prepared corpus.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Turn text into a folder of examples; the same command again goes on where a killed one stopped."""
@@ -46,6 +47,7 @@ def prepare_command(
             repeats=repeat or [],
             shard_bytes=parse_size(shard_size),
             workers=workers,
+            overwrite=overwrite,
             as_json=json,
         )
     )

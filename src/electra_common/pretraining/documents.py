@@ -19,8 +19,6 @@ from electra_common.text_files import COMPRESSED, read_lines
 
 TRAIN, HELD_OUT = "train", "held-out"
 SPLITS: Final = (TRAIN, HELD_OUT)
-# A block is closed by the document that reaches this. Documents are in one block, unless they are longer than the
-# second number: such a document goes on as a new one, so that memory does not grow with it.
 BLOCK_CHARACTERS: Final = 1 << 20
 DOCUMENT_CHARACTERS: Final = 1 << 24
 
@@ -84,15 +82,23 @@ class ReadingOptions:
         text_field: of a ``.jsonl`` record: where its text is.
         held_out: fraction of the documents that is held out.
         seed: decides which.
+        block_characters: a block is closed by the document that reaches this.
+        document_characters: a longer document goes on as a new one, so that memory does not grow with it.
     """
 
     text_field: str = "text"
     held_out: float = 0.0
     seed: int = 0
+    block_characters: int = BLOCK_CHARACTERS
+    document_characters: int = DOCUMENT_CHARACTERS
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.held_out < 1.0:
             raise ValueError(f"held_out must be a fraction below 1, found {self.held_out}")
+        if not 0 <= self.seed < 1 << 64:
+            raise ValueError(f"seed must be from 0 to 2**64 - 1, found {self.seed}")
+        if self.block_characters < 1 or self.document_characters < 1:
+            raise ValueError("block_characters and document_characters must be above 0")
 
 
 def read_blocks(sources: Sequence[Source], options: ReadingOptions) -> Iterator[Block]:
@@ -114,7 +120,7 @@ def read_blocks(sources: Sequence[Source], options: ReadingOptions) -> Iterator[
         else:
             block.ready.append(item)
         block.characters += item.characters()
-        if block.characters >= BLOCK_CHARACTERS:
+        if block.characters >= options.block_characters:
             block.place = reached
             yield block
             block = Block()
@@ -172,12 +178,12 @@ def _read_documents(
             if line.strip():
                 text = _record_text(line, options.text_field, f"{path}, line {number}")
                 if kept := [stripped for part in text.split("\n") if (stripped := part.strip())]:
-                    yield _cut(kept)
+                    yield _cut(kept, options.document_characters)
         return
     for first in lines:
         if stripped := first.strip():
             rest = _until_blank(stripped, lines)
-            yield _cut(rest)
+            yield _cut(rest, options.document_characters)
             for _ in rest:  # nothing, where the document was used up
                 pass
 
@@ -191,13 +197,13 @@ def _until_blank(first: str, lines: Iterator[str]) -> Iterator[str]:
         yield stripped
 
 
-def _cut(lines: Iterable[str]) -> Iterator[list[str]]:
+def _cut(lines: Iterable[str], most_characters: int) -> Iterator[list[str]]:
     part: list[str] = []
     characters = 0
     for line in lines:
         part.append(line)
         characters += len(line) + 1
-        if characters >= DOCUMENT_CHARACTERS:
+        if characters >= most_characters:
             yield part
             part, characters = [], 0
     if part:

@@ -50,7 +50,7 @@ class Draws:
     """
 
     def __init__(self, seed: int, document: int, part: int = 0) -> None:
-        self._key, self._counter = seed & (1 << 64) - 1, (document, part)
+        self._key, self._counter = seed, (document, part)
         self._first, self._rows = -_EXAMPLES_A_DRAW, []  # type: int, list[list[float]]
 
     def __getitem__(self, example: int) -> Draw:
