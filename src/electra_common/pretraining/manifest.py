@@ -21,6 +21,7 @@ FILE_NAME: Final = "manifest.json"
 TOKENIZER_FOLDER: Final = "tokenizer"
 FORMAT: Final = "electra pre-training examples"
 VERSION: Final = 1
+VOCABULARY_FILES: Final = ("vocab.txt", "tokenizer.json")
 DTYPES: Final = ("uint16", "uint32")
 _MOST_BYTES: Final = 1 << 28
 _HASH_BYTES: Final = 1 << 20
@@ -96,6 +97,8 @@ class Manifest:
         vocabulary = _get(values, "vocabulary", dict, path)
         for name, kind in (("file", str), ("sha256", str), ("size", int)):
             _get(vocabulary, name, kind, path)
+        if vocabulary["file"] not in VOCABULARY_FILES:
+            raise ValueError(f"{path}: damaged: a vocabulary in {vocabulary['file']!r:.80}")
         if _get(values, "dtype", str, path) not in DTYPES:
             raise ValueError(f"{path}: damaged: dtype {values['dtype']!r:.80}")
         if not 0 < _get(values, "max_length", int, path) <= LONGEST or vocabulary["size"] > 1 << 32:
@@ -114,6 +117,12 @@ class Manifest:
         return {
             split: {name: sum(getattr(shard, name) for shard in self.of(split)) for name in names} for split in SPLITS
         }
+
+    def check_vocabulary(self, folder: Path) -> None:
+        """Compare the tokenizer in the folder with the one that made the ids; raises ValueError where it differs."""
+        path = folder / TOKENIZER_FOLDER / self.vocabulary["file"]
+        if _hash(path) != self.vocabulary["sha256"]:
+            raise ValueError(f"{path}: not the vocabulary that the examples were made with; prepare the corpus again")
 
     def of(self, split: str) -> list[Shard]:
         """Return the shards of a split."""
@@ -140,9 +149,7 @@ def _get(of: Any, name: str, kind: type, path: Path) -> Any:
     return value
 
 
-def check_shard(folder: Path, shard: Shard) -> None:
-    """Read a shard and compare its checksum; raises ValueError where it differs."""
-    path = folder / shard.file
+def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
@@ -150,5 +157,11 @@ def check_shard(folder: Path, shard: Shard) -> None:
                 digest.update(content)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if digest.hexdigest() != shard.sha256:
+    return digest.hexdigest()
+
+
+def check_shard(folder: Path, shard: Shard) -> None:
+    """Read a shard and compare its checksum; raises ValueError where it differs."""
+    path = folder / shard.file
+    if _hash(path) != shard.sha256:
         raise ValueError(f"{path}: damaged: its checksum is not the one in {FILE_NAME}; prepare the corpus again")

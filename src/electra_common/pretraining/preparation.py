@@ -22,7 +22,7 @@ from electra_common.pretraining.documents import (
     Source,
     read_blocks,
 )
-from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, Manifest, check_shard
+from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, VOCABULARY_FILES, Manifest, check_shard
 from electra_common.pretraining.segments import SegmentOptions
 from electra_common.pretraining.shard_writer import MOST_TOKENS, PackedExamples, ShardWriter
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
@@ -112,7 +112,7 @@ def _plan(
     reading: ReadingOptions,
     shard_bytes: int,
 ) -> Manifest:
-    vocabulary = "vocab.txt" if "vocab.txt" in files else "tokenizer.json"
+    vocabulary = next(name for name in VOCABULARY_FILES if name in files)
     size = max(tokenizer.get_vocab().values()) + 1
     return Manifest(
         max_length=segments.max_length,
