@@ -48,7 +48,8 @@ class Manifest:
     Args:
         max_length: most tokens of an example.
         dtype: of the ids in the shards: ``"uint16"`` or ``"uint32"``.
-        vocabulary: ``file`` in the tokenizer's folder, its ``sha256``, and ``size``, the number of ids.
+        vocabulary: ``file`` in the tokenizer's folder, its ``sha256``, ``size``, the number of
+            ids, and ``rules_sha256`` of ``tokenizer.json``.
         options: everything that decided what is in the shards.
         sources: the files that were read: ``name``, ``bytes``, ``repeat``, ``held_out``.
         shards: what is finished, in order.
@@ -110,6 +111,11 @@ class Manifest:
         """Write it in place of an older one; raises CheckpointError where that is not possible."""
         values = {"format": FORMAT, "version": VERSION, **asdict(self), "splits": self.counts()}
         write_files(folder, {FILE_NAME: (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()})
+
+    def add(self, shard: Shard) -> None:
+        """Add a finished shard; splits stay together, whichever was finished first."""
+        self.shards.append(shard)
+        self.shards.sort(key=lambda item: (SPLITS.index(item.split), item.blocks))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return documents, examples and tokens of each split; tokens are all that is no padding."""

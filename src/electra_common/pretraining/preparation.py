@@ -117,7 +117,12 @@ def _plan(
     return Manifest(
         max_length=segments.max_length,
         dtype="uint16" if size <= _UINT16_IDS else "uint32",
-        vocabulary={"file": vocabulary, "sha256": hashlib.sha256(files[vocabulary]).hexdigest(), "size": size},
+        vocabulary={
+            "file": vocabulary,
+            "sha256": hashlib.sha256(files[vocabulary]).hexdigest(),
+            "size": size,
+            "rules_sha256": hashlib.sha256(files["tokenizer.json"]).hexdigest(),
+        },
         options={
             **{name: value for name, value in asdict(segments).items() if name != "max_length"},
             **asdict(reading),
@@ -241,6 +246,6 @@ class _Writing:
             self._close(split, number)
 
     def _close(self, split: str, blocks: int) -> None:
-        self.manifest.shards.append(self.open[split].finish(blocks))
+        self.manifest.add(self.open[split].finish(blocks))
         del self.open[split]
         self.manifest.write(self.folder)

@@ -147,7 +147,8 @@ def test_the_tokenizer_is_in_the_folder(prepared):
 def test_large_vocabularies_get_32_bits(corpus, tmp_path):
     pieces = VOCABULARY.read_text(encoding="utf-8").split()
     # The same pieces, those of English words far behind the others.
-    far = {piece: number if number < 999 else number + 60_000 for number, piece in enumerate(pieces)}
+    between = [f"[none{number}]" for number in range(60_000)]
+    far = {piece: number for number, piece in enumerate([*pieces[:999], *between, *pieces[999:]])}
     manifest = prepare(corpus, tmp_path / "large", tokenizer=ElectraTokenizerFast(far), reading=ReadingOptions())
     assert (manifest.dtype, manifest.vocabulary["size"]) == ("uint32", 90_522)
     prepare(corpus, tmp_path / "small", reading=ReadingOptions())
@@ -161,7 +162,8 @@ def test_other_kinds_of_tokenizers(corpus, tmp_path):
     assert manifest.vocabulary["file"] == "tokenizer.json"
     shards = ExampleShards.open(tmp_path / "bpe")
     text = tokenizer.decode(shards.rows(np.array([0]))["input_ids"][0], skip_special_tokens=True)
-    assert text.split() == ENGLISH[0].split()[: len(text.split())]
+    assert len(text) > 20
+    assert " ".join(ENGLISH[0].split()).startswith(text.strip())
 
 
 class Stopped(Exception):  # noqa: N818 it is no error
@@ -172,7 +174,7 @@ def test_stopped_behind_any_block_and_gone_on_with(corpus, prepared, tmp_path):
     expected = contents(prepared)
     seen = []
     prepare(corpus, tmp_path / "counted", report=seen.append)
-    assert len(seen) > 8
+    assert len(seen) > 6
     assert seen[-1].bytes_done == seen[-1].bytes_in_all == Path(corpus).stat().st_size
     for stop in range(1, len(seen) + 1):
         folder = tmp_path / str(stop)
@@ -244,11 +246,11 @@ def test_finished_corpora_are_verified_and_repaired(corpus, prepared, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
     prepare(corpus, folder)
     assert {file: file.stat().st_mtime_ns for file in before} == before
-    file = folder / "train-00002.bin"
+    file = folder / "train-00001.bin"
     file.write_bytes(file.read_bytes()[:-1])
     prepare(corpus, folder)
     assert contents(folder) == contents(prepared)
-    assert (folder / "train-00001.bin").stat().st_mtime_ns == before[folder / "train-00001.bin"]
+    assert (folder / "train-00000.bin").stat().st_mtime_ns == before[folder / "train-00000.bin"]
 
 
 def test_a_full_disk_leaves_what_is_finished(corpus, prepared, tmp_path):
@@ -319,7 +321,7 @@ def test_folders_that_hold_something_else_are_left_alone(corpus, prepared, tmp_p
         ({"segments": SegmentOptions(max_length=38)}, "other max_length: 37 there, 38 now"),
         ({"segments": SegmentOptions(max_length=37, method="google")}, "method 'whole' there, 'google' now"),
         ({"reading": ReadingOptions(seed=6, block_characters=700)}, "held_out 0.3 there, 0.0 now, seed 5 there, 6 now"),
-        ({"tokenizer": ElectraTokenizerFast(VOCABULARY, do_lower_case=False)}, "other tokenizer"),
+        ({"tokenizer": ElectraTokenizerFast(VOCABULARY, do_lower_case=False)}, "other vocabulary"),
     ],
 )
 def test_other_corpora_are_replaced_only_on_request(corpus, prepared, tmp_path, options, expected):
