@@ -76,7 +76,7 @@ class BlockWorker:
 
     def _unpack(self, record: Record) -> Example:
         ids, first = parse_example(record, self._work.segments.max_length)
-        frame = [*ids[:1], *ids[first - 1 : first], *ids[-1:]]
+        frame = [*ids[:1].tolist(), *ids[first - 1 : first].tolist(), *ids[-1:].tolist()]
         if len(ids) < 2 or first < 2 or frame != [self._cls_id, self._sep_id, self._sep_id]:
             raise ValueError(
                 f"{record.place}: expected {self._cls_id} first and {self._sep_id} behind each segment, which are the "

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,9 +25,18 @@ from support.google_segments import by_the_rules
 from support.tokenizers import ENGLISH, VOCABULARY, shared
 
 DOCUMENTS = [ENGLISH[start:end] for start, end in pairwise((0, 1, 3, 4, 9, 11, 12, 20, 21, 28, 31, 32))]
+CLS, SEP = 2, 3
 SEGMENTS = SegmentOptions(max_length=37)
 READING = ReadingOptions(held_out=0.3, seed=5, block_characters=700)
 SHARD_BYTES = 900
+
+pytestmark = pytest.mark.once  # many preparations, and no framework in any
+
+
+@cache
+def small():
+    """A tokenizer that is read in no time."""
+    return train_tokenizer(lambda: ENGLISH, size=400)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +48,7 @@ def corpus(tmp_path_factory):
 
 def prepare(corpus, folder, **options):
     options = {"segments": SEGMENTS, "reading": READING, "shard_bytes": SHARD_BYTES, **options}
-    return prepare_corpus([Source(corpus)], folder, options.pop("tokenizer", shared("rust")), **options)
+    return prepare_corpus([Source(corpus)], folder, options.pop("tokenizer", small()), **options)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +70,13 @@ def rows(folder, split="train"):
     found = []
     for ids, mask, types in zip(*columns.values(), strict=True):
         first, second = ids[(mask == 1) & (types == 0)].tolist(), ids[types == 1].tolist()
-        assert (first[0], first[-1], second[-1:]) == (101, 102, [102] if second else [])
+        assert (first[0], first[-1], second[-1:]) == (CLS, SEP, [SEP] if second else [])
         found.append((first[1:-1], second[:-1]))
     return found
 
 
 def tokens_of(lines):
-    return [shared("rust")(line, add_special_tokens=False)["input_ids"] for line in lines]
+    return [small()(line, add_special_tokens=False)["input_ids"] for line in lines]
 
 
 def test_no_token_is_lost_and_no_example_has_two_documents(prepared):
@@ -134,8 +144,9 @@ def test_another_seed_gives_other_examples_of_the_same_text(corpus, tmp_path):
     assert flat[0] == flat[1]
 
 
-def test_the_tokenizer_is_in_the_folder(prepared):
-    shards = ExampleShards.open(prepared)
+def test_the_tokenizer_is_in_the_folder(corpus, tmp_path):
+    prepare(corpus, tmp_path / "corpus", tokenizer=shared("rust"), reading=ReadingOptions())
+    shards = ExampleShards.open(tmp_path / "corpus")
     assert (shards.tokenizer_folder / "vocab.txt").read_bytes() == VOCABULARY.read_bytes()
     # SHA-256 of the vocabulary of all released models, as published with it.
     assert shards.vocabulary_hash == "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
@@ -151,7 +162,7 @@ def test_large_vocabularies_get_32_bits(corpus, tmp_path):
     far = {piece: number for number, piece in enumerate([*pieces[:999], *between, *pieces[999:]])}
     manifest = prepare(corpus, tmp_path / "large", tokenizer=ElectraTokenizerFast(far), reading=ReadingOptions())
     assert (manifest.dtype, manifest.vocabulary["size"]) == ("uint32", 90_522)
-    prepare(corpus, tmp_path / "small", reading=ReadingOptions())
+    prepare(corpus, tmp_path / "small", tokenizer=shared("rust"), reading=ReadingOptions())
     both = [ExampleShards.open(tmp_path / name).rows(np.arange(50))["input_ids"] for name in ("large", "small")]
     np.testing.assert_array_equal(both[0], np.where(both[1] < 999, both[1], both[1] + 60_000))
 
@@ -204,7 +215,7 @@ from electra_common.pretraining.preparation import prepare_corpus
 from electra_common.pretraining.segments import SegmentOptions
 if __name__ == "__main__":
     prepare_corpus(
-        [Source(sys.argv[1])], Path(sys.argv[2]), ElectraTokenizerFast(sys.argv[3]),
+        [Source(sys.argv[1])], Path(sys.argv[2]), ElectraTokenizerFast.from_pretrained(sys.argv[3]),
         segments=SegmentOptions(max_length=37), reading=ReadingOptions(held_out=0.3, seed=5, block_characters=700),
         shard_bytes={SHARD_BYTES}, workers=2, report=lambda done: time.sleep(0.05),
     )
@@ -215,7 +226,7 @@ if __name__ == "__main__":
 def test_killed_with_its_processes_and_gone_on_with(corpus, prepared, tmp_path):
     script, folder = tmp_path / "prepare.py", tmp_path / "killed"
     script.write_text(PREPARE)
-    process = subprocess.Popen([sys.executable, script, corpus, folder, VOCABULARY])
+    process = subprocess.Popen([sys.executable, script, corpus, folder, prepared / "tokenizer"])
     deadline = time.monotonic() + 60
     while not list(folder.glob("train-*.bin")):
         assert process.poll() is None
@@ -321,7 +332,10 @@ def test_folders_that_hold_something_else_are_left_alone(corpus, prepared, tmp_p
         ({"segments": SegmentOptions(max_length=38)}, "other max_length: 37 there, 38 now"),
         ({"segments": SegmentOptions(max_length=37, method="google")}, "method 'whole' there, 'google' now"),
         ({"reading": ReadingOptions(seed=6, block_characters=700)}, "held_out 0.3 there, 0.0 now, seed 5 there, 6 now"),
-        ({"tokenizer": ElectraTokenizerFast(VOCABULARY, do_lower_case=False)}, "other vocabulary"),
+        (
+            {"tokenizer": ElectraTokenizerFast(tokenizer_file=small()._rust_tokenizer(), do_lower_case=False)},
+            "other vocabulary",
+        ),
     ],
 )
 def test_other_corpora_are_replaced_only_on_request(corpus, prepared, tmp_path, options, expected):
@@ -359,7 +373,7 @@ def test_files_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"none.txt: no such file"):
         prepare(str(tmp_path / "none.txt"), tmp_path / "out")
     with pytest.raises(ValueError, match="expected at least one file"):
-        prepare_corpus([], tmp_path / "out", shared("rust"))
+        prepare_corpus([], tmp_path / "out", small())
     assert not (tmp_path / "out").exists()
 
 

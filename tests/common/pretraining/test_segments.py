@@ -36,7 +36,7 @@ draw_lists = st.integers(0, 10_000).map(some_draws)
 line_lengths = st.lists(st.one_of(st.integers(0, 9), st.integers(0, 70)), min_size=1, max_size=30)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(line_lengths, st.integers(8, 40), draw_lists)
 def test_google_follows_the_rules(lengths, max_length, draws):
     lines = numbered(lengths)
@@ -60,7 +60,7 @@ def test_google_on_a_case_worked_by_hand():
     assert cut([a[:3], e, d[:1]], [Draw(0.5, 0.9, 0.5, 0)] * 2, method="google", max_length=16)[0] == (a[:3] + d[:1], e)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(line_lengths, st.integers(8, 40), draw_lists)
 def test_whole_loses_nothing_and_keeps_the_order(lengths, max_length, draws):
     lines = numbered(lengths)
