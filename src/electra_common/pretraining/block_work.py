@@ -123,7 +123,7 @@ def work_in_order(
         except BrokenProcessPool:
             raise ValueError("a process of the preparation was ended from outside; is there enough memory?") from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _first(waiting: deque[tuple[int, Future[Examples]]]) -> tuple[int, Examples]:
