@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any, Final
 
 from electra_common.pretraining.block_work import BlockWork, work_in_order
 from electra_common.pretraining.documents import (
+    HELD_OUT,
     SPLITS,
+    TRAIN,
     Block,
     ReadingOptions,
     Source,
@@ -101,6 +104,13 @@ def prepare_corpus(
         total=sum(source.repeat * Path(source.path).stat().st_size for source in sources),
         report=report or (lambda progress: None),
     )
+    wants_held_out = reading.held_out > 0 or any(source.is_held_out for source in sources)
+    if wants_held_out and not manifest.of(HELD_OUT):
+        warnings.warn(
+            f"no text was held out of {manifest.counts()[TRAIN]['documents']} documents; "
+            "give a larger fraction, another seed, or files to hold out",
+            stacklevel=2,
+        )
     return manifest
 
 

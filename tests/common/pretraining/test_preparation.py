@@ -369,6 +369,12 @@ def test_a_corpus_without_text(tmp_path, content):
     assert len(ExampleShards.open(tmp_path / "out")) == 1
 
 
+def test_nothing_that_was_held_out_is_told(tmp_path):
+    (tmp_path / "short.txt").write_text("one document")
+    with pytest.warns(UserWarning, match="no text was held out of 1 documents; give a larger fraction"):
+        prepare(str(tmp_path / "short.txt"), tmp_path / "out", reading=ReadingOptions(held_out=0.01))
+
+
 def test_files_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"none.txt: no such file"):
         prepare(str(tmp_path / "none.txt"), tmp_path / "out")
