@@ -47,6 +47,7 @@ class BlockWorker:
         assert isinstance(tokenizer.cls_token_id, int)
         assert isinstance(tokenizer.sep_token_id, int)
         self._cls_id, self._sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self._generator = np.random.Philox(key=0)
         self._vocab_size = max(tokenizer.get_vocab().values()) + 1
 
     def __call__(self, block: Block) -> Examples:
@@ -70,7 +71,7 @@ class BlockWorker:
         for document in documents:
             own_ends = ends[line : line + len(document.lines)]
             line, end = line + len(document.lines), int(own_ends[-1])
-            draws = Draws(self._work.seed, document.number, document.part)
+            draws = Draws(self._work.seed, document.number, document.part, generator=self._generator)
             yield cut_document(ids[start:end], own_ends - start, self._work.segments, draws)
             start = end
 

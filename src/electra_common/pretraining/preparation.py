@@ -32,7 +32,7 @@ from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.tokenization.files import folder_files
 from electra_common.weights.atomic import write_files
 
-DEFAULT_SHARD_BYTES: Final = 1 << 28
+DEFAULT_SHARD_BYTES: Final = 1 << 26
 # A manifest that a kill kept from getting its name.
 _UNFINISHED: Final = f".{FILE_NAME}.*.tmp"
 _UINT16_IDS: Final = 1 << 16

@@ -105,6 +105,9 @@ def test_draws_depend_on_seed_document_and_example_alone():
     forward = [draws[example] for example in range(200)]
     backward = [draws[example] for example in reversed(range(200))]
     assert forward == backward[::-1] == [Draws(3, 7)[example] for example in range(200)]
+    # Philox itself, counting from the place of the document; the upper 53 bits make a number.
+    raw = np.random.Philox(key=[3, 0], counter=[0, 0, 7, 0]).random_raw(4 * 200)
+    np.testing.assert_array_equal(np.array(forward), (raw >> np.uint64(11)).reshape(200, 4) / 2**53)
     others = [Draws(4, 7), Draws(3, 8), Draws(3, 7, part=1)]
     everything = {
         number for rows in (forward, *([d[i] for i in range(200)] for d in others)) for row in rows for number in row
