@@ -397,3 +397,35 @@ def test_the_environment_is_left_as_it_was(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     prepare(corpus, tmp_path / "b")
     assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from electra_common import ElectraTokenizerFast
+from electra_common.pretraining.documents import Source
+from electra_common.pretraining.preparation import prepare_corpus
+tokenizer = ElectraTokenizerFast(sys.argv[1])
+for file in sys.argv[2:]:
+    manifest = prepare_corpus([Source(file)], Path(file + ".prepared"), tokenizer, shard_bytes=1 << 20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak // 1024, manifest.counts()["train"]["documents"], len(manifest.shards))
+"""
+
+
+def test_memory_does_not_grow_with_the_corpus_and_a_line_may_have_50_megabytes(tmp_path):
+    text = "\n".join(ENGLISH)
+    files = [tmp_path / name for name in ("small.txt", "large.txt", "line.txt")]
+    files[0].write_text(f"{text}\n\n" * 200)
+    files[1].write_text(f"{text}\n\n" * 1500)
+    files[2].write_text("before\n" + text.replace("\n", " ") * (50_000_000 // len(text)) + "\nbehind\n")
+    printed = subprocess.run(
+        [sys.executable, "-c", MEASURE, VOCABULARY, *files], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    small, large, line = ([int(number) for number in row.split()] for row in printed.splitlines())
+    assert small[1:] == [200, 1]
+    assert large[1] == 1500
+    assert large[2] > 4  # a shard ends with a block, so at 1 MB or a little more
+    assert large[0] < small[0] + 16, printed
+    assert line[1] == 1
+    assert line[0] < small[0] + 450, printed
