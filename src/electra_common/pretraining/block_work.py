@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -122,7 +123,10 @@ def work_in_order(
             while waiting:
                 yield _first(waiting)
         except BrokenProcessPool:
-            raise ValueError("a process of the preparation was ended from outside; is there enough memory?") from None
+            raise ValueError(
+                "a process of the preparation did not start or was ended from outside; is there enough memory, and "
+                'does a script that asks for several workers do so below `if __name__ == "__main__":`?'
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -151,6 +155,7 @@ _worker: BlockWorker | None = None
 
 def _begin_process(work: BlockWork) -> None:
     global _worker  # noqa: PLW0603 a process has one, made once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began this one, which ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = BlockWorker(work)
 

@@ -71,7 +71,8 @@ def prepare_corpus(
         segments: how examples are cut.
         reading: how documents are found and divided.
         shard_bytes: a shard is closed when it has this many.
-        workers: processes that tokenise; 1 does it in this one.
+        workers: processes that tokenise; 1 does it in this one. A script that asks for several does so below
+            ``if __name__ == "__main__":``, for each of them imports it.
         overwrite: replace a prepared corpus that is another one.
         report: called after each block.
 
@@ -85,6 +86,8 @@ def prepare_corpus(
     segments, reading = segments or SegmentOptions(), reading or ReadingOptions()
     if not sources:
         raise ValueError("expected at least one file to prepare")
+    if workers < 1 or shard_bytes < 1:
+        raise ValueError(f"workers and shard_bytes must be above 0, found {workers} and {shard_bytes}")
     for source in sources:
         if not Path(source.path).is_file():
             raise ValueError(f"{source.path}: no such file")

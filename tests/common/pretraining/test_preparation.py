@@ -244,6 +244,21 @@ def test_killed_with_its_processes_and_gone_on_with(corpus, prepared, tmp_path):
         time.sleep(0.01)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_process_that_is_ended_from_outside_is_told(corpus, prepared, tmp_path):
+    """As the kernel does where memory is short."""
+
+    def report(done):
+        for worker in Path("/proc/self/task/" + str(os.getpid()) + "/children").read_text().split():
+            if "spawn_main" in Path(f"/proc/{worker}/cmdline").read_text():
+                os.kill(int(worker), signal.SIGKILL)
+
+    with pytest.raises(ValueError, match=r"was ended from outside; is there enough memory"):
+        prepare(corpus, tmp_path / "killed", workers=2, report=report)
+    prepare(corpus, tmp_path / "killed")
+    assert contents(tmp_path / "killed") == contents(prepared)
+
+
 def is_running(process):
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -378,6 +393,8 @@ def test_nothing_that_was_held_out_is_told(tmp_path):
 def test_files_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"none.txt: no such file"):
         prepare(str(tmp_path / "none.txt"), tmp_path / "out")
+    with pytest.raises(ValueError, match="workers and shard_bytes must be above 0, found 0 and 900"):
+        prepare(str(tmp_path / "none.txt"), tmp_path / "out", workers=0)
     with pytest.raises(ValueError, match="expected at least one file"):
         prepare_corpus([], tmp_path / "out", small())
     assert not (tmp_path / "out").exists()
