@@ -1,4 +1,4 @@
-"""``python -m benchmarks [loading] [conversion] [tokenization] [inference] [tensorflow]``: time and memory."""
+"""``python -m benchmarks [PARTS]``: time and memory, side by side with other programs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rich.console import Console
 from benchmarks.conversion import Converted, inspect_seconds, make_large, measure_conversions
 from benchmarks.inference import SIZES, Compared, Settings, Work, measure_inference
 from benchmarks.measure import Measured, ratios, run_in_turn
+from benchmarks.pretraining_data import PEER, PEER_BATCHED, Prepared, measure_preparation
 from benchmarks.subjects import first_logits, imports
 from benchmarks.tensorflow_inference import measure_tensorflow
 from benchmarks.tokenization import Tokenizing, measure_tokenizing
 from electra_common.cli.console import make_console, make_table
 from electra_common.cli.demo_files import ENGLISH, VOCABULARY
 
-PARTS = ("loading", "conversion", "tokenization", "inference", "tensorflow")
 # An ELECTRA-Base with new weights: size, not content, decides how long loading takes.
 _MAKE_BASE = """
 import sys, electra_pt
@@ -37,13 +37,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"{', '.join(PARTS)}; by default all")
     parser.add_argument(
-        "--corpus", type=Path, help="text for tokenization, one a line; by default what the package has"
+        "--corpus",
+        type=Path,
+        help="text, for tokenization one a line and by default what the package has; pretraining-data needs one",
     )
     parser.add_argument(
         "--sentences", type=Path, help="sentences for inference, one a line or CoNLL-U; by default what the package has"
     )
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="models for inference")
     parser.add_argument("--batches", type=int, default=16, help="batches of 32 sentences for inference (default 16)")
+    parser.add_argument("--megabytes", type=int, default=20, help="of the corpus for pretraining-data (default 20)")
     parser.add_argument("--threads", type=int, default=2, help="threads for inference (default 2)")
     parser.add_argument(
         "--shared-machine",
@@ -60,43 +63,77 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     data: dict[str, Any] = {"machine": _machine()}
+    console = Console(quiet=True) if options.json else make_console()
     with TemporaryDirectory(prefix="electra-bench-") as name:
-        if "loading" in options.parts:
-            folder = str(Path(name) / "base")
-            subprocess.run([sys.executable, "-c", _MAKE_BASE, folder], check=True)
-            results = run_in_turn((*first_logits(folder), *imports()), options.rounds)
-            data["loading"] = [_as_data(item, results) for item in results.values()]
-            if not options.json:
-                _print(make_console(), results)
-        if "conversion" in options.parts:
-            make_large(Path(name) / "large")
-            converted = measure_conversions(Path(name), Path(name) / "large")
-            data |= {"conversion": [vars(item) for item in converted], "inspect": inspect_seconds(Path(name) / "large")}
-            if not options.json:
-                _print_conversions(make_console(), converted, data["inspect"])
-        if "tokenization" in options.parts:
-            corpus = options.corpus or _repeated(ENGLISH, Path(name) / "corpus.txt")
-            tokenized = measure_tokenizing(corpus, VOCABULARY, options.rounds)
-            data["tokenization"] = [vars(item) for item in tokenized]
-            if not options.json:
-                _print_tokenization(make_console(), tokenized, corpus)
-        if "inference" in options.parts:
-            compared = [measure_inference(size, Path(name) / size, _settings(options)) for size in options.sizes]
-            data["inference"] = [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]
-            if not options.json:
-                _print_inference(make_console(), compared, _settings(options))
-        if "tensorflow" in options.parts and not options.transformers_4.exists():
-            print(f"tensorflow is left out: there is no {options.transformers_4}", file=sys.stderr)
-        elif "tensorflow" in options.parts:
-            compared = [
-                measure_tensorflow(size, Path(name) / f"tf-{size}", options.transformers_4, _settings(options))
-                for size in options.sizes
-            ]
-            data["tensorflow"] = [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]
-            if not options.json:
-                _print_inference(make_console(), compared, _settings(options))
+        for part, measure in PARTS.items():
+            if part in options.parts:
+                data |= measure(options, Path(name), console)
     if options.json:
         print(json.dumps(data))
+
+
+def _loading(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    base = str(folder / "base")
+    subprocess.run([sys.executable, "-c", _MAKE_BASE, base], check=True)
+    results = run_in_turn((*first_logits(base), *imports()), options.rounds)
+    _print(console, results)
+    return {"loading": [_as_data(item, results) for item in results.values()]}
+
+
+def _conversion(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    make_large(folder / "large")
+    converted = measure_conversions(folder, folder / "large")
+    seconds = inspect_seconds(folder / "large")
+    _print_conversions(console, converted, seconds)
+    return {"conversion": [vars(item) for item in converted], "inspect": seconds}
+
+
+def _tokenization(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    corpus = options.corpus or _repeated(ENGLISH, folder / "corpus.txt")
+    tokenized = measure_tokenizing(corpus, VOCABULARY, options.rounds)
+    _print_tokenization(console, tokenized, corpus)
+    return {"tokenization": [vars(item) for item in tokenized]}
+
+
+def _pretraining_data(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    if options.corpus is None:
+        print("pretraining-data is left out: it needs --corpus, for text that repeats tells nothing", file=sys.stderr)
+        return {}
+    folder = folder / "pretraining-data"
+    folder.mkdir()
+    prepared = measure_preparation(
+        options.corpus, folder, VOCABULARY, megabytes=options.megabytes, rounds=options.rounds
+    )
+    _print_preparation(console, prepared, options)
+    return {"pretraining-data": [vars(item) for item in prepared]}
+
+
+def _inference(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    compared = [measure_inference(size, folder / size, _settings(options)) for size in options.sizes]
+    _print_inference(console, compared, _settings(options))
+    return {"inference": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
+
+
+def _tensorflow(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    if not options.transformers_4.exists():
+        print(f"tensorflow is left out: there is no {options.transformers_4}", file=sys.stderr)
+        return {}
+    compared = [
+        measure_tensorflow(size, folder / f"tf-{size}", options.transformers_4, _settings(options))
+        for size in options.sizes
+    ]
+    _print_inference(console, compared, _settings(options))
+    return {"tensorflow": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
+
+
+PARTS = {
+    "loading": _loading,
+    "conversion": _conversion,
+    "tokenization": _tokenization,
+    "pretraining-data": _pretraining_data,
+    "inference": _inference,
+    "tensorflow": _tensorflow,
+}
 
 
 def _repeated(text: Path, target: Path) -> Path:
@@ -159,6 +196,22 @@ def _print_tokenization(console: Console, results: list[Tokenizing], corpus: Pat
             f"{item.bytes_per_token:.0f}",
             f"{item.memory_ratio:.2f}",
         )
+    console.print(table)
+
+
+def _print_preparation(console: Console, results: list[Prepared], options: argparse.Namespace) -> None:
+    title = f"preparing {options.megabytes} MiB of {options.corpus.name}, {results[0].tokens:,} tokens ({_machine()})"
+    columns = ("#processes", "#tokens/s", "#of a processor", "#times line by line", "#times by the thousand")
+    table = make_table(title, "", *columns)
+    for item in results:
+        speeds = [item.tokens / statistics.median(clock) for clock in (item.seconds, item.processor_seconds)]
+        times = []
+        for kind in (PEER, PEER_BATCHED):
+            (peer,) = (other for other in results if (other.kind, other.processes) == (kind, item.processes))
+            ratio = item.speedups(peer)
+            texts = ("{1:.2f} ({0:.2f} to {2:.2f})".format(*ratio[name]) for name in ("wall", "processors"))
+            times.append("wall {}\nprocessor {}".format(*texts))
+        table.add_row(item.kind, str(item.processes), *(f"{speed:,.0f}" for speed in speeds), *times)
     console.print(table)
 
 

@@ -105,6 +105,18 @@ def masking_defaults():
     return {field.name: field.default for field in dataclasses.fields(MaskingRules)}
 
 
+def reading_defaults():
+    from electra_common.pretraining.documents import ReadingOptions
+
+    return {field.name: field.default for field in dataclasses.fields(ReadingOptions)}
+
+
+def segment_defaults():
+    from electra_common.pretraining.segments import SegmentOptions
+
+    return {field.name: field.default for field in dataclasses.fields(SegmentOptions)}
+
+
 def objective_defaults():
     from electra_common.pretraining.objective import PretrainingObjective
 
@@ -122,6 +134,8 @@ def optimizer_defaults():
 DEFAULTS = {
     "MaskingRules": masking_defaults,
     "PretrainingObjective": objective_defaults,
+    "ReadingOptions": reading_defaults,
+    "SegmentOptions": segment_defaults,
     "ElectraAdam": optimizer_defaults,
     "ElectraConfig": config_defaults,
     "from_pretrained": loading_defaults,

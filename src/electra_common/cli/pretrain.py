@@ -28,8 +28,9 @@ def prepare_command(
     held_out_file: Annotated[list[str] | None, typer.Option(help="A file to hold out as a whole.")] = None,
     repeat: Annotated[list[str] | None, typer.Option(help="FILE=TIMES: read a file several times.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides lengths, segments and what is held out.")] = 0,
-    shard_size: Annotated[str, typer.Option(help="Bytes after which a shard is closed, such as 64MB.")] = "256MiB",
+    shard_size: Annotated[str, typer.Option(help="Bytes after which a shard is closed, such as 64MB.")] = "64MiB",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each processor.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another prepared corpus.")] = False,
     json: Json = False,
 ) -> None:
     """Turn text into a folder of examples; the same command again goes on where a killed one stopped."""
@@ -48,6 +49,7 @@ def prepare_command(
             repeats=repeat or [],
             shard_bytes=parse_size(shard_size),
             workers=workers,
+            overwrite=overwrite,
             as_json=json,
         )
     )

@@ -34,6 +34,7 @@ def pretrain_prepare(
     repeats: list[str],
     shard_bytes: int,
     workers: int | None,
+    overwrite: bool,
     as_json: bool,
 ) -> int:
     """Prepare a corpus and print what it holds."""
@@ -48,6 +49,7 @@ def pretrain_prepare(
             reading=reading,
             shard_bytes=shard_bytes,
             workers=workers or _processors(),
+            overwrite=overwrite,
             report=report,
         )
     seconds = time.perf_counter() - started
@@ -86,24 +88,38 @@ def _processors() -> int:
 def _progress(*, shown: bool) -> Iterator[Report]:
     """Give a function to report to: a bar on a terminal, a line now and then elsewhere."""
     console = Console(stderr=True)
-    started = last = time.perf_counter()
     columns = BarColumn(), DownloadColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task("preparing", total=None, speed="")
+        lines = _Lines()
 
         def report(done: Done) -> None:
-            nonlocal last
-            now = time.perf_counter()
-            speed = done.tokens / max(now - started, 1e-9)
-            bar.update(task, completed=done.bytes_done, total=done.bytes_in_all, speed=f"{speed:,.0f} tokens/s")
-            if shown and not console.is_terminal and now - last > _SECONDS_BETWEEN_LINES:
-                last = now
-                left = (now - started) * (done.bytes_in_all / max(done.bytes_done, 1) - 1)
-                share = done.bytes_done / max(done.bytes_in_all, 1)
-                print(
-                    f"{share:.0%}, {done.tokens:,} tokens, {speed:,.0f} tokens/s, {left:.0f} s left",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            line = lines.line(done)
+            bar.update(task, completed=done.bytes_done, total=done.bytes_in_all, speed=lines.speed)
+            if line and shown and not console.is_terminal:
+                print(line, file=sys.stderr, flush=True)
 
         yield report
+
+
+class _Lines:
+    """What to tell of a preparation where there is no terminal: a line every few seconds."""
+
+    def __init__(self) -> None:
+        self._started = self._told = time.perf_counter()
+        self._first: int | None = None
+        self.speed = ""
+
+    def line(self, done: Done) -> str | None:
+        """Return a line, or None if it is not time yet."""
+        now = time.perf_counter()
+        seconds = now - self._started
+        if self._first is None:  # the blocks before were finished by an earlier run
+            self._first = done.bytes_done
+        self.speed = f"{done.tokens / seconds:,.0f} tokens/s"
+        if now - self._told < _SECONDS_BETWEEN_LINES or done.bytes_done == self._first:
+            return None
+        self._told = now
+        left = seconds * (done.bytes_in_all - done.bytes_done) / (done.bytes_done - self._first)
+        share = done.bytes_done / done.bytes_in_all
+        return f"{share:.0%}, {done.tokens:,} tokens, {self.speed}, {left:.0f} s left"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from electra_common.pretraining.documents import SPLITS, Block
+import numpy as np
+
+from electra_common.pretraining.documents import SPLITS, Block, Document
 from electra_common.pretraining.encoding import CorpusEncoder
 from electra_common.pretraining.segments import Draws, Example, SegmentOptions, cut_document
 from electra_common.pretraining.shard_writer import PackedExamples, pack
+from electra_common.pretraining.tfrecord import Record, parse_example
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 
 _THREADS: Final = "TOKENIZERS_PARALLELISM"
@@ -44,32 +48,45 @@ class BlockWorker:
         assert isinstance(tokenizer.cls_token_id, int)
         assert isinstance(tokenizer.sep_token_id, int)
         self._cls_id, self._sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self._generator = np.random.Philox(key=0)
+        self._vocab_size = max(tokenizer.get_vocab().values()) + 1
 
     def __call__(self, block: Block) -> Examples:
         """Return the examples of a block, by split."""
-        lines = [line for document in block.documents for line in document.lines]
-        ids, ends = self._encoder.encode(lines)
         examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
         documents = dict.fromkeys(SPLITS, 0)
-        first_line = start = 0
-        for document in block.documents:
-            last_line = first_line + len(document.lines)
-            own_ends = ends[first_line:last_line]
-            end = int(own_ends[-1])
-            draws = Draws(self._work.seed, document.number, document.part)
-            examples[document.split] += cut_document(ids[start:end], own_ends - start, self._work.segments, draws)
+        for document, cut in zip(block.documents, self._cut(block.documents), strict=True):
+            examples[document.split] += cut
             documents[document.split] += document.part == 0
-            first_line, start = last_line, end
+        for item in block.ready:
+            examples[item.split].append(self._unpack(item.record))
+        ids = {"cls_id": self._cls_id, "sep_id": self._sep_id}
         return {
-            split: pack(
-                examples[split],
-                cls_id=self._cls_id,
-                sep_id=self._sep_id,
-                dtype=self._work.dtype,
-                documents=documents[split],
-            )
-            for split in SPLITS
+            split: pack(examples[split], **ids, dtype=self._work.dtype, documents=documents[split]) for split in SPLITS
         }
+
+    def _cut(self, documents: list[Document]) -> Iterator[list[Example]]:
+        """Yield the examples of each document; all lines are tokenised together, which is faster."""
+        ids, ends = self._encoder.encode([line for document in documents for line in document.lines])
+        line = start = 0
+        for document in documents:
+            own_ends = ends[line : line + len(document.lines)]
+            line, end = line + len(document.lines), int(own_ends[-1])
+            draws = Draws(self._work.seed, document.number, document.part, generator=self._generator)
+            yield cut_document(ids[start:end], own_ends - start, self._work.segments, draws)
+            start = end
+
+    def _unpack(self, record: Record) -> Example:
+        ids, first = parse_example(record, self._work.segments.max_length)
+        frame = [*ids[:1].tolist(), *ids[first - 1 : first].tolist(), *ids[-1:].tolist()]
+        if len(ids) < 2 or first < 2 or frame != [self._cls_id, self._sep_id, self._sep_id]:
+            raise ValueError(
+                f"{record.place}: expected {self._cls_id} first and {self._sep_id} behind each segment, which are the "
+                f"tokenizer's [CLS] and [SEP]; found {frame}; is it the tokenizer of these records?"
+            )
+        if ids.min() < 0 or ids.max() >= self._vocab_size:
+            raise ValueError(f"{record.place}: ids {ids.min()} to {ids.max()}; the vocabulary has {self._vocab_size}")
+        return ids[1 : first - 1].astype(np.int32), ids[first:-1].astype(np.int32)
 
 
 def work_in_order(
@@ -106,9 +123,12 @@ def work_in_order(
             while waiting:
                 yield _first(waiting)
         except BrokenProcessPool:
-            raise ValueError("a process of the preparation was ended from outside; is there enough memory?") from None
+            raise ValueError(
+                "a process of the preparation did not start or was ended from outside; is there enough memory, and "
+                'does a script that asks for several workers do so below `if __name__ == "__main__":`?'
+            ) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _first(waiting: deque[tuple[int, Future[Examples]]]) -> tuple[int, Examples]:
@@ -135,6 +155,7 @@ _worker: BlockWorker | None = None
 
 def _begin_process(work: BlockWork) -> None:
     global _worker  # noqa: PLW0603 a process has one, made once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began this one, which ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = BlockWorker(work)
 

@@ -1,7 +1,7 @@
 """From files to documents, and from documents to blocks: the units of work, the same whoever does them.
 
 A text file has its documents between blank lines; the end of a file ends a document too. A ``.jsonl`` file has one
-document in each record.
+document in each record. Google's ``pretrain_data.tfrecord*`` has no documents any more, but examples.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from electra_common.pretraining.tfrecord import Record, is_tfrecord, read_records
 from electra_common.text_files import COMPRESSED, read_lines
 
 TRAIN, HELD_OUT = "train", "held-out"
 SPLITS: Final = (TRAIN, HELD_OUT)
-# A block is closed by the document that reaches this. Documents are in one block, unless they are longer than the
-# second number: such a document goes on as a new one, so that memory does not grow with it.
 BLOCK_CHARACTERS: Final = 1 << 20
 DOCUMENT_CHARACTERS: Final = 1 << 24
 
@@ -48,12 +47,29 @@ class Document:
     lines: list[str]
     part: int = 0
 
+    def characters(self) -> int:
+        """Return its size, with a character for the end of each line."""
+        return sum(map(len, self.lines)) + len(self.lines)
+
+
+@dataclass(frozen=True)
+class ReadyExample:
+    """A record that is an example already."""
+
+    record: Record
+    split: str
+
+    def characters(self) -> int:
+        """Return its size."""
+        return len(self.record.content)
+
 
 @dataclass
 class Block:
     """Documents to be worked on at once; ``place`` is how far into the files they reach, in bytes on disk."""
 
     documents: list[Document] = field(default_factory=list)
+    ready: list[ReadyExample] = field(default_factory=list)
     characters: int = 0
     place: int = 0
 
@@ -66,15 +82,23 @@ class ReadingOptions:
         text_field: of a ``.jsonl`` record: where its text is.
         held_out: fraction of the documents that is held out.
         seed: decides which.
+        block_characters: a block is closed by the document that reaches this.
+        document_characters: a longer document goes on as a new one, so that memory does not grow with it.
     """
 
     text_field: str = "text"
     held_out: float = 0.0
     seed: int = 0
+    block_characters: int = BLOCK_CHARACTERS
+    document_characters: int = DOCUMENT_CHARACTERS
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.held_out < 1.0:
             raise ValueError(f"held_out must be a fraction below 1, found {self.held_out}")
+        if not 0 <= self.seed < 1 << 64:
+            raise ValueError(f"seed must be from 0 to 2**64 - 1, found {self.seed}")
+        if self.block_characters < 1 or self.document_characters < 1:
+            raise ValueError("block_characters and document_characters must be above 0")
 
 
 def read_blocks(sources: Sequence[Source], options: ReadingOptions) -> Iterator[Block]:
@@ -90,31 +114,35 @@ def read_blocks(sources: Sequence[Source], options: ReadingOptions) -> Iterator[
         nonlocal reached
         reached = place
 
-    for document in _documents(sources, options, progress):
-        block.documents.append(document)
-        block.characters += sum(map(len, document.lines)) + len(document.lines)
-        if block.characters >= BLOCK_CHARACTERS:
+    for item in _items(sources, options, progress):
+        if isinstance(item, Document):
+            block.documents.append(item)
+        else:
+            block.ready.append(item)
+        block.characters += item.characters()
+        if block.characters >= options.block_characters:
             block.place = reached
             yield block
             block = Block()
-    if block.documents:
+    if block.characters:
         block.place = reached
         yield block
 
 
-def _documents(
+def _items(
     sources: Sequence[Source], options: ReadingOptions, progress: Callable[[int], None]
-) -> Iterator[Document]:
+) -> Iterator[Document | ReadyExample]:
     number = done = 0
     for source_number, source in enumerate(sources):
         for repetition in range(source.repeat):
-            position = done
-            documents = _read_documents(source.path, options, partial(_told, progress, position))
-            for index, parts in enumerate(documents):
+            told = partial(_told, progress, done)
+            for index, item in enumerate(_read_source(source.path, told, options)):
                 split = _split(source, (source_number, index), options)
-                for part, lines in enumerate(parts):
-                    if split == TRAIN or repetition == 0:  # what is held out is evaluated once
-                        yield Document(number, split, lines, part)
+                if split == TRAIN or repetition == 0:  # what is held out is evaluated once
+                    if isinstance(item, Record):
+                        yield ReadyExample(item, split)
+                    else:
+                        yield from (Document(number, split, lines, part) for part, lines in enumerate(item))
                 number += 1
             done += Path(source.path).stat().st_size
             progress(done)
@@ -133,10 +161,16 @@ def _split(source: Source, place: tuple[int, int], options: ReadingOptions) -> s
     return HELD_OUT if int.from_bytes(digest[:8], "big") < options.held_out * 2.0**64 else TRAIN
 
 
+def _read_source(
+    path: str, progress: Callable[[int], None], options: ReadingOptions
+) -> Iterator[Record | Iterator[list[str]]]:
+    return read_records(path, progress) if is_tfrecord(path) else _read_documents(path, progress, options)
+
+
 def _read_documents(
-    path: str, options: ReadingOptions, progress: Callable[[int], None]
+    path: str, progress: Callable[[int], None], options: ReadingOptions
 ) -> Iterator[Iterator[list[str]]]:
-    """Yield documents, each as parts of a size that memory can hold; a document must be used up before the next."""
+    """Yield documents, each as parts of a size that memory can hold; what is not used of one is passed over."""
     lines = read_lines(path, progress)
     name = Path(path)
     if ".jsonl" in (name.suffix, Path(name.stem).suffix if name.suffix in COMPRESSED else ""):
@@ -144,12 +178,12 @@ def _read_documents(
             if line.strip():
                 text = _record_text(line, options.text_field, f"{path}, line {number}")
                 if kept := [stripped for part in text.split("\n") if (stripped := part.strip())]:
-                    yield _cut(kept)
+                    yield _cut(kept, options.document_characters)
         return
     for first in lines:
         if stripped := first.strip():
             rest = _until_blank(stripped, lines)
-            yield _cut(rest)
+            yield _cut(rest, options.document_characters)
             for _ in rest:  # nothing, where the document was used up
                 pass
 
@@ -163,13 +197,13 @@ def _until_blank(first: str, lines: Iterator[str]) -> Iterator[str]:
         yield stripped
 
 
-def _cut(lines: Iterable[str]) -> Iterator[list[str]]:
+def _cut(lines: Iterable[str], most_characters: int) -> Iterator[list[str]]:
     part: list[str] = []
     characters = 0
     for line in lines:
         part.append(line)
         characters += len(line) + 1
-        if characters >= DOCUMENT_CHARACTERS:
+        if characters >= most_characters:
             yield part
             part, characters = [], 0
     if part:

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from electra_common.pretraining.documents import SPLITS
+from electra_common.pretraining.segments import LONGEST
 from electra_common.weights.atomic import write_files
 
 FILE_NAME: Final = "manifest.json"
 TOKENIZER_FOLDER: Final = "tokenizer"
 FORMAT: Final = "electra pre-training examples"
 VERSION: Final = 1
+VOCABULARY_FILES: Final = ("vocab.txt", "tokenizer.json")
+DTYPES: Final = ("uint16", "uint32")
 _MOST_BYTES: Final = 1 << 28
 _HASH_BYTES: Final = 1 << 20
 
@@ -45,7 +48,8 @@ class Manifest:
     Args:
         max_length: most tokens of an example.
         dtype: of the ids in the shards: ``"uint16"`` or ``"uint32"``.
-        vocabulary: ``file`` in the tokenizer's folder, its ``sha256``, and ``size``, the number of ids.
+        vocabulary: ``file`` in the tokenizer's folder, its ``sha256``, ``size``, the number of
+            ids, and ``rules_sha256`` of ``tokenizer.json``.
         options: everything that decided what is in the shards.
         sources: the files that were read: ``name``, ``bytes``, ``repeat``, ``held_out``.
         shards: what is finished, in order.
@@ -86,33 +90,32 @@ class Manifest:
 
     @classmethod
     def _from_values(cls, values: Mapping[str, Any], path: Path) -> Self:
-        def get(of: Any, name: str, kind: type) -> Any:
-            value = of.get(name) if isinstance(of, dict) else None
-            if type(value) is not kind or str(value).startswith("-"):
-                raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
-            return value
-
-        shards = []
-        for entry in get(values, "shards", list):
-            kinds = {name: (str if hint == "str" else int) for name, hint in Shard.__annotations__.items()}
-            shard = Shard(**{name: get(entry, name, kind) for name, kind in kinds.items()})
+        entries = _get(values, "shards", list, path)
+        shards = [Shard(**{name: _get(entry, name, kind, path) for name, kind in _SHARD.items()}) for entry in entries]
+        for shard in shards:
             if shard.split not in SPLITS or Path(shard.file).name != shard.file:
                 raise ValueError(f"{path}: damaged: a shard {shard.file!r:.80} of the split {shard.split!r:.80}")
-            shards.append(shard)
-        vocabulary = get(values, "vocabulary", dict)
+        vocabulary = _get(values, "vocabulary", dict, path)
         for name, kind in (("file", str), ("sha256", str), ("size", int)):
-            get(vocabulary, name, kind)
-        if get(values, "dtype", str) not in ("uint16", "uint32"):
+            _get(vocabulary, name, kind, path)
+        if vocabulary["file"] not in VOCABULARY_FILES:
+            raise ValueError(f"{path}: damaged: a vocabulary in {vocabulary['file']!r:.80}")
+        if _get(values, "dtype", str, path) not in DTYPES:
             raise ValueError(f"{path}: damaged: dtype {values['dtype']!r:.80}")
-        return cls(
-            get(values, "max_length", int), values["dtype"], vocabulary, get(values, "options", dict),
-            get(values, "sources", list), shards, get(values, "complete", bool),
-        )  # fmt: skip
+        if not 0 < _get(values, "max_length", int, path) <= LONGEST or vocabulary["size"] > 1 << 32:
+            raise ValueError(f"{path}: damaged: max_length {values['max_length']}, vocabulary of {vocabulary['size']}")
+        given = {name: _get(values, name, kind, path) for name, kind in _FIELDS.items()}
+        return cls(**given, dtype=values["dtype"], vocabulary=vocabulary, shards=shards)
 
     def write(self, folder: Path) -> None:
         """Write it in place of an older one; raises CheckpointError where that is not possible."""
         values = {"format": FORMAT, "version": VERSION, **asdict(self), "splits": self.counts()}
         write_files(folder, {FILE_NAME: (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()})
+
+    def add(self, shard: Shard) -> None:
+        """Add a finished shard; splits stay together, whichever was finished first."""
+        self.shards.append(shard)
+        self.shards.sort(key=lambda item: (SPLITS.index(item.split), item.blocks))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return documents, examples and tokens of each split; tokens are all that is no padding."""
@@ -120,6 +123,12 @@ class Manifest:
         return {
             split: {name: sum(getattr(shard, name) for shard in self.of(split)) for name in names} for split in SPLITS
         }
+
+    def check_vocabulary(self, folder: Path) -> None:
+        """Compare the tokenizer in the folder with the one that made the ids; raises ValueError where it differs."""
+        path = folder / TOKENIZER_FOLDER / self.vocabulary["file"]
+        if _hash(path) != self.vocabulary["sha256"]:
+            raise ValueError(f"{path}: not the vocabulary that the examples were made with; prepare the corpus again")
 
     def of(self, split: str) -> list[Shard]:
         """Return the shards of a split."""
@@ -132,9 +141,21 @@ class Manifest:
         return plan
 
 
-def check_shard(folder: Path, shard: Shard) -> None:
-    """Read a shard and compare its checksum; raises ValueError where it differs."""
-    path = folder / shard.file
+_SHARD: Final = {
+    **dict.fromkeys(("file", "split", "sha256"), str),
+    **dict.fromkeys(("documents", "examples", "tokens", "bytes", "blocks"), int),
+}
+_FIELDS: Final = {"max_length": int, "options": dict, "sources": list, "complete": bool}
+
+
+def _get(of: Any, name: str, kind: type, path: Path) -> Any:
+    value = of.get(name) if isinstance(of, dict) else None
+    if type(value) is not kind or (isinstance(value, int) and value < 0):
+        raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
+    return value
+
+
+def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
@@ -142,5 +163,11 @@ def check_shard(folder: Path, shard: Shard) -> None:
                 digest.update(content)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if digest.hexdigest() != shard.sha256:
+    return digest.hexdigest()
+
+
+def check_shard(folder: Path, shard: Shard) -> None:
+    """Read a shard and compare its checksum; raises ValueError where it differs."""
+    path = folder / shard.file
+    if _hash(path) != shard.sha256:
         raise ValueError(f"{path}: damaged: its checksum is not the one in {FILE_NAME}; prepare the corpus again")

@@ -8,6 +8,8 @@ A shard ends where a block ends, so that a preparation that was stopped goes on 
 from __future__ import annotations
 
 import hashlib
+import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,21 +17,24 @@ from typing import Any, Final
 
 from electra_common.pretraining.block_work import BlockWork, work_in_order
 from electra_common.pretraining.documents import (
-    BLOCK_CHARACTERS,
-    DOCUMENT_CHARACTERS,
+    HELD_OUT,
     SPLITS,
+    TRAIN,
     Block,
     ReadingOptions,
     Source,
     read_blocks,
 )
-from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, Manifest, check_shard
+from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, VOCABULARY_FILES, Manifest, check_shard
 from electra_common.pretraining.segments import SegmentOptions
 from electra_common.pretraining.shard_writer import MOST_TOKENS, PackedExamples, ShardWriter
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
+from electra_common.tokenization.files import folder_files
 from electra_common.weights.atomic import write_files
 
-DEFAULT_SHARD_BYTES: Final = 1 << 28
+DEFAULT_SHARD_BYTES: Final = 1 << 26
+# A manifest that a kill kept from getting its name.
+_UNFINISHED: Final = f".{FILE_NAME}.*.tmp"
 _UINT16_IDS: Final = 1 << 16
 
 
@@ -54,6 +59,7 @@ def prepare_corpus(
     reading: ReadingOptions | None = None,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
     workers: int = 1,
+    overwrite: bool = False,
     report: Report | None = None,
 ) -> Manifest:
     """Turn a corpus into shards that ``ExampleShards`` opens, or finish what a killed run left.
@@ -65,7 +71,9 @@ def prepare_corpus(
         segments: how examples are cut.
         reading: how documents are found and divided.
         shard_bytes: a shard is closed when it has this many.
-        workers: processes that tokenise; 1 does it in this one.
+        workers: processes that tokenise; 1 does it in this one. A script that asks for several does so below
+            ``if __name__ == "__main__":``, for each of them imports it.
+        overwrite: replace a prepared corpus that is another one.
         report: called after each block.
 
     Returns:
@@ -78,11 +86,16 @@ def prepare_corpus(
     segments, reading = segments or SegmentOptions(), reading or ReadingOptions()
     if not sources:
         raise ValueError("expected at least one file to prepare")
+    if workers < 1 or shard_bytes < 1:
+        raise ValueError(f"workers and shard_bytes must be above 0, found {workers} and {shard_bytes}")
     for source in sources:
         if not Path(source.path).is_file():
             raise ValueError(f"{source.path}: no such file")
-    files = _tokenizer_files(tokenizer)
-    manifest = _begin(folder, _plan(sources, files, tokenizer, segments, reading, shard_bytes), files)
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ValueError("the tokenizer has no [CLS] or no [SEP], which examples begin and end with")
+    files = folder_files(tokenizer)
+    plan = _plan(sources, files, tokenizer, segments, reading, shard_bytes)
+    manifest = _begin(folder, plan, files, overwrite=overwrite)
     if manifest.complete:
         return manifest
     work = BlockWork(tokenizer_folder=folder / TOKENIZER_FOLDER, segments=segments, seed=reading.seed,
@@ -94,13 +107,14 @@ def prepare_corpus(
         total=sum(source.repeat * Path(source.path).stat().st_size for source in sources),
         report=report or (lambda progress: None),
     )
+    wants_held_out = reading.held_out > 0 or any(source.is_held_out for source in sources)
+    if wants_held_out and not manifest.of(HELD_OUT):
+        warnings.warn(
+            f"no text was held out of {manifest.counts()[TRAIN]['documents']} documents; "
+            "give a larger fraction, another seed, or files to hold out",
+            stacklevel=2,
+        )
     return manifest
-
-
-def _tokenizer_files(tokenizer: ElectraTokenizerFast) -> dict[str, bytes]:
-    from electra_common.tokenization.files import folder_files
-
-    return folder_files(tokenizer)
 
 
 def _plan(
@@ -111,18 +125,21 @@ def _plan(
     reading: ReadingOptions,
     shard_bytes: int,
 ) -> Manifest:
-    vocabulary = "vocab.txt" if "vocab.txt" in files else "tokenizer.json"
+    vocabulary = next(name for name in VOCABULARY_FILES if name in files)
     size = max(tokenizer.get_vocab().values()) + 1
     return Manifest(
         max_length=segments.max_length,
         dtype="uint16" if size <= _UINT16_IDS else "uint32",
-        vocabulary={"file": vocabulary, "sha256": hashlib.sha256(files[vocabulary]).hexdigest(), "size": size},
+        vocabulary={
+            "file": vocabulary,
+            "sha256": hashlib.sha256(files[vocabulary]).hexdigest(),
+            "size": size,
+            "rules_sha256": hashlib.sha256(files["tokenizer.json"]).hexdigest(),
+        },
         options={
             **{name: value for name, value in asdict(segments).items() if name != "max_length"},
             **asdict(reading),
             "shard_bytes": shard_bytes,
-            "block_characters": BLOCK_CHARACTERS,
-            "document_characters": DOCUMENT_CHARACTERS,
         },
         sources=[
             {
@@ -136,21 +153,37 @@ def _plan(
     )
 
 
-def _begin(folder: Path, plan: Manifest, tokenizer_files: dict[str, bytes]) -> Manifest:
-    """Return a manifest with the shards that are there already, verified; write it and the tokenizer if it is new."""
-    if (folder / FILE_NAME).exists():
+def _begin(folder: Path, plan: Manifest, tokenizer_files: dict[str, bytes], *, overwrite: bool) -> Manifest:
+    """Return a manifest with the shards that are there already, verified; write a new one where there are none."""
+    if not (folder / FILE_NAME).exists():
+        if folder.exists() and not (folder.is_dir() and set(folder.iterdir()) <= set(folder.glob(_UNFINISHED))):
+            raise ValueError(f"{folder}: exists already and is no prepared corpus; choose another folder")
+        manifest = plan
+    else:
         manifest = Manifest.read(folder)
-        if manifest.plan() != plan.plan():
-            raise ValueError(f"{folder}: holds a corpus of {_difference(manifest, plan)}; choose another folder")
-        manifest.shards = _verified(folder, manifest)
-        for left in folder.glob(".*.tmp"):
-            left.unlink()
-        return manifest
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ValueError(f"{folder}: exists already and is no prepared corpus; choose another folder")
-    write_files(folder / TOKENIZER_FOLDER, tokenizer_files)
-    plan.write(folder)
-    return plan
+        if manifest.plan() == plan.plan():
+            manifest.shards = _verified(folder, manifest)
+        elif manifest.shards and not overwrite:
+            raise ValueError(
+                f"{folder}: holds a corpus of {_difference(manifest, plan)}; choose another folder or add --overwrite"
+            )
+        else:
+            manifest = plan
+    if not manifest.complete:
+        manifest.write(folder)  # the first thing to change: what else is in the folder counts for nothing without it
+        _clear(folder, {shard.file for shard in manifest.shards})
+        write_files(folder / TOKENIZER_FOLDER, tokenizer_files)
+    return manifest
+
+
+def _clear(folder: Path, kept: set[str]) -> None:
+    """Remove what an earlier preparation left, but for some shards."""
+    shutil.rmtree(folder / TOKENIZER_FOLDER, ignore_errors=True)
+    for split in SPLITS:
+        for pattern in (f"{split}-*.bin", f".{split}-*.tmp", _UNFINISHED):
+            for file in folder.glob(pattern):
+                if file.name not in kept:
+                    file.unlink()
 
 
 def _difference(manifest: Manifest, plan: Manifest) -> str:
@@ -226,6 +259,6 @@ class _Writing:
             self._close(split, number)
 
     def _close(self, split: str, blocks: int) -> None:
-        self.manifest.shards.append(self.open[split].finish(blocks))
+        self.manifest.add(self.open[split].finish(blocks))
         del self.open[split]
         self.manifest.write(self.folder)

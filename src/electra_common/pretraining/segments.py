@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,13 @@ from numpy.typing import NDArray
 SINGLE_SEGMENT_PROBABILITY: Final = 0.1
 SHORTER_PROBABILITY: Final = 0.05
 SHORTEST_TARGET: Final = 5
+SHORTEST, LONGEST = 8, 1 << 15
 # "No limit" for the first of two segments, in Google's code as well.
 _NO_LIMIT: Final = 100_000
-_EXAMPLES_A_DRAW: Final = 64
+_EXAMPLES_A_DRAW: Final = 8
+_NOTHING_BUFFERED: Final[dict[str, Any]] = {
+    "bit_generator": "Philox", "buffer": np.zeros(4, np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
+}  # fmt: skip
 
 Ids = NDArray[np.int32]
 Example = tuple[Ids, Ids]
@@ -46,19 +50,23 @@ class Draws:
         seed: of the corpus.
         document: number of the document in the corpus.
         part: which part of a document that was cut because of its size.
+        generator: one to use again, which is faster than making one for each document; its state is overwritten.
     """
 
-    def __init__(self, seed: int, document: int, part: int = 0) -> None:
-        self._key, self._counter = seed & (1 << 64) - 1, (document, part)
+    def __init__(self, seed: int, document: int, part: int = 0, *, generator: np.random.Philox | None = None) -> None:
+        self._key = np.array([seed, 0], np.uint64)
+        self._document, self._part = document, part
+        self._generator = generator or np.random.Philox(key=0)
         self._first, self._rows = -_EXAMPLES_A_DRAW, []  # type: int, list[list[float]]
 
     def __getitem__(self, example: int) -> Draw:
         first = example - example % _EXAMPLES_A_DRAW
         if first != self._first:
             # The lowest word of the counter counts blocks of four numbers: one block an example.
-            document, part = self._counter
-            bits = np.random.Philox(key=[self._key, 0], counter=[first, part, document, 0])
-            raw = bits.random_raw(4 * _EXAMPLES_A_DRAW)
+            counter = np.array([first, self._part, self._document, 0], np.uint64)
+            state: Any = {"state": {"counter": counter, "key": self._key}, **_NOTHING_BUFFERED}
+            self._generator.state = state
+            raw = self._generator.random_raw(4 * _EXAMPLES_A_DRAW)
             self._rows = ((raw >> np.uint64(11)) * 2.0**-53).reshape(-1, 4).tolist()
             self._first = first
         return Draw(*self._rows[example - first])
@@ -86,8 +94,8 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"segments must be one of {', '.join(map(repr, METHODS))}, found {self.method!r}")
-        if not 8 <= self.max_length <= 1 << 15:
-            raise ValueError(f"max_length must be from 8 to {1 << 15}, found {self.max_length}")
+        if not SHORTEST <= self.max_length <= LONGEST:
+            raise ValueError(f"max_length must be from {SHORTEST} to {LONGEST}, found {self.max_length}")
         for name, value in (("single_segment", self.single_segment), ("shorter", self.shorter)):
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} must be a probability, found {value}")

@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -108,5 +109,6 @@ class ShardWriter:
 
     def discard(self) -> None:
         """Forget what was written."""
-        self._stream.close()
+        with suppress(OSError):  # closing writes what is left, which a full disk refuses
+            self._stream.close()
         self._temporary.unlink(missing_ok=True)

@@ -68,6 +68,7 @@ class ExampleShards:
         shards = manifest.of(split)
         if not shards:
             raise ValueError(f"{folder}: holds no examples of the split {split!r}")
+        manifest.check_vocabulary(folder)
         for shard in shards if verify else ():
             check_shard(folder, shard)
         return cls(folder, split, manifest, [_map(folder, shard, manifest.dtype) for shard in shards])
@@ -136,10 +137,11 @@ def _map(folder: Path, shard: Shard, dtype: str) -> _Columns:
         what = "truncated" if found < expected else "damaged"
         raise ValueError(f"{path}: {what}: expected {expected} bytes, found {found}; prepare the corpus again")
     if not shard.examples:
-        raise ValueError(f"{path}: damaged: a shard without examples")
+        raise ValueError(f"{path}: damaged: a shard without examples; prepare the corpus again")
     content = np.memmap(path, np.uint8, mode="r")
     tokens, index = content[: shard.tokens * item.itemsize], content[expected - 8 * shard.examples :]
     ends, firsts = index.view(INDEX_DTYPE).reshape(2, shard.examples)
     if int(ends[-1]) != shard.tokens:
-        raise ValueError(f"{path}: damaged: its examples have {ends[-1]} tokens, expected {shard.tokens}")
+        what = f"its examples have {ends[-1]} tokens, expected {shard.tokens}"
+        raise ValueError(f"{path}: damaged: {what}; prepare the corpus again")
     return _Columns(path, tokens.view(item), ends, firsts)
