@@ -1,4 +1,4 @@
-"""``python -m benchmarks [loading] [conversion] [tokenization] [inference] [tensorflow]``: time and memory."""
+"""``python -m benchmarks [part …]``: time and memory, of all parts or of some."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from rich.console import Console
 from benchmarks.conversion import Converted, inspect_seconds, make_large, measure_conversions
 from benchmarks.inference import SIZES, Compared, Settings, Work, measure_inference
 from benchmarks.measure import Measured, ratios, run_in_turn
+from benchmarks.pretraining import measure_pretraining
 from benchmarks.subjects import first_logits, imports
 from benchmarks.tensorflow_inference import measure_tensorflow
 from benchmarks.tokenization import Tokenizing, measure_tokenizing
 from electra_common.cli.console import make_console, make_table
 from electra_common.cli.demo_files import ENGLISH, VOCABULARY
 
-PARTS = ("loading", "conversion", "tokenization", "inference", "tensorflow")
+PARTS = ("loading", "conversion", "tokenization", "inference", "tensorflow", "pretraining-step")
 # An ELECTRA-Base with new weights: size, not content, decides how long loading takes.
 _MAKE_BASE = """
 import sys, electra_pt
@@ -95,8 +96,18 @@ def main() -> None:
             data["tensorflow"] = [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]
             if not options.json:
                 _print_inference(make_console(), compared, _settings(options))
+        data |= _measure_pretraining(options, Path(name))
     if options.json:
         print(json.dumps(data))
+
+
+def _measure_pretraining(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    if "pretraining-step" not in options.parts:
+        return {}
+    works = measure_pretraining(folder / "pretraining", _settings(options))
+    if not options.json:
+        _print_pretraining(make_console(), works, _settings(options))
+    return {"pretraining-step": [vars(work) for work in works]}
 
 
 def _repeated(text: Path, target: Path) -> Path:
@@ -129,6 +140,14 @@ def _print_inference(console: Console, compared: list[Compared], settings: Setti
             f"{item.real_tokens:.0%} of the batches' places hold real tokens; "
             f"logits differ by {item.difference:.1e} at most"
         )
+
+
+def _print_pretraining(console: Console, works: tuple[Work, ...], settings: Settings) -> None:
+    title = f"pre-training, ELECTRA-Small, batches of 8 x 128, {settings.threads} threads ({_machine()})"
+    table = make_table(title, "the composition …", "#rows a second", "#composed of transformers", "#times as fast")
+    for work in works:
+        table.add_row(work.name, *_figures(work)[:3])
+    console.print(table)
 
 
 def _figures(work: Work) -> tuple[str, ...]:

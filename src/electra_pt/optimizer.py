@@ -16,6 +16,8 @@ from electra_common.pretraining.decay import check_adam_options, check_adam_stat
 from electra_pt.joint_networks import ElectraJointNetworks, joint_state
 from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, canonical_state, read_canonical
 
+_LATE = 1e9
+
 Model = ElectraPreTrainedModel | ElectraJointNetworks
 Moments = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
@@ -75,22 +77,16 @@ class ElectraAdam(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         states = [self._state_of(parameter) for parameter in parameters]
         means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-        beta_1, beta_2 = group["betas"]
-        rate = group["lr"] * group["lr_factor"]
         torch._foreach_add_(steps, 1)
-        torch._foreach_lerp_(means, gradients, 1 - beta_1)
-        torch._foreach_mul_(squares, beta_2)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
-        denominators = torch._foreach_sqrt(squares)
-        if group["bias_correction"]:
-            # The same step for all but parameters that had no gradient for a while.
-            torch._foreach_div_(denominators, [(1 - beta_2**step).sqrt() for step in steps])
-        torch._foreach_add_(denominators, group["eps"])
-        if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
-        if group["bias_correction"]:
-            torch._foreach_mul_(denominators, [1 - beta_1**step for step in steps])
-        torch._foreach_addcdiv_(parameters, means, denominators, -rate)
+        if not group["bias_correction"]:
+            # At this step nothing is left to correct: a beta to its power is 0 in float32.
+            steps = [torch.full_like(steps[0], _LATE)] * len(steps)
+        beta_1, beta_2 = group["betas"]
+        # What torch.optim.AdamW(fused=True) calls: one pass over memory.
+        torch._fused_adamw_(
+            parameters, gradients, means, squares, [], steps, lr=group["lr"] * group["lr_factor"], beta1=beta_1,
+            beta2=beta_2, weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     def _state_of(self, parameter: Tensor) -> dict[str, Any]:
         state: dict[str, Any] = self.state[parameter]
