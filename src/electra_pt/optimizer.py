@@ -10,11 +10,11 @@ from typing import Any, overload
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from electra_common.pretraining.decay import check_adam_options, check_adam_state, is_decayed
 from electra_pt.joint_networks import ElectraJointNetworks, joint_state
-from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, canonical_state, read_canonical
+from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, read_canonical
 
 _LATE = 1e9
 
@@ -156,9 +156,12 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor
     return norm
 
 
-def named_weights(model: Model) -> dict[str, Tensor]:
+def named_weights(model: Model) -> dict[str, nn.Parameter]:
     """Return ``{canonical or joint name: parameter}`` of one network or of both."""
-    return joint_state(model) if isinstance(model, ElectraJointNetworks) else canonical_state(model)
+    if isinstance(model, ElectraJointNetworks):
+        return joint_state(model)
+    prefix = "electra." if model.is_body else ""
+    return {prefix + name: parameter for name, parameter in model.named_parameters()}
 
 
 def adam_state(model: Model, optimizer: ElectraAdam) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
