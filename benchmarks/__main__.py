@@ -19,6 +19,7 @@ from benchmarks.conversion import Converted, inspect_seconds, make_large, measur
 from benchmarks.inference import SIZES, Compared, Settings, Work, measure_inference
 from benchmarks.measure import Measured, ratios, run_in_turn
 from benchmarks.pretraining_data import PEER, PEER_BATCHED, Prepared, measure_preparation
+from benchmarks.pretraining import measure_pretraining
 from benchmarks.subjects import first_logits, imports
 from benchmarks.tensorflow_inference import measure_tensorflow
 from benchmarks.tokenization import Tokenizing, measure_tokenizing
@@ -126,11 +127,18 @@ def _tensorflow(options: argparse.Namespace, folder: Path, console: Console) -> 
     return {"tensorflow": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
 
 
+def _pretraining_step(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    works = measure_pretraining(folder / "pretraining-step", _settings(options))
+    _print_pretraining(console, works, _settings(options))
+    return {"pretraining-step": [vars(work) for work in works]}
+
+
 PARTS = {
     "loading": _loading,
     "conversion": _conversion,
     "tokenization": _tokenization,
     "pretraining-data": _pretraining_data,
+    "pretraining-step": _pretraining_step,
     "inference": _inference,
     "tensorflow": _tensorflow,
 }
@@ -166,6 +174,14 @@ def _print_inference(console: Console, compared: list[Compared], settings: Setti
             f"{item.real_tokens:.0%} of the batches' places hold real tokens; "
             f"logits differ by {item.difference:.1e} at most"
         )
+
+
+def _print_pretraining(console: Console, works: tuple[Work, ...], settings: Settings) -> None:
+    title = f"pre-training, ELECTRA-Small, batches of 8 x 128, {settings.threads} threads ({_machine()})"
+    table = make_table(title, "the composition …", "#rows a second", "#composed of transformers", "#times as fast")
+    for work in works:
+        table.add_row(work.name, *_figures(work)[:3])
+    console.print(table)
 
 
 def _figures(work: Work) -> tuple[str, ...]:

@@ -185,14 +185,14 @@ def _real_sentences(
     size: str, models: Mapping[str, Any], batches: Sequence[Mapping[str, Any]], settings: Settings
 ) -> Work:
     steps = {name: lambda i, name=name: call(name, models[name], batches[i]) for name in PROGRAMS}
-    seconds = _in_turn(steps, len(batches), settings)
-    return _work(size, "real sentences", sum(len(batch["input_ids"]) for batch in batches), seconds)
+    seconds = in_turn(steps, len(batches), settings)
+    return make_work(size, "real sentences", sum(len(batch["input_ids"]) for batch in batches), seconds)
 
 
 def _short_sentence(size: str, models: Mapping[str, Any], settings: Settings) -> Work:
     (batch,) = tokenize([SHORT_SENTENCE], settings.vocabulary, 1, "pt")
     steps = {name: lambda _, name=name: models[name](**batch) for name in PROGRAMS}
-    return _work(size, "one short sentence", _CALLS, _in_turn(steps, _CALLS, settings))
+    return make_work(size, "one short sentence", _CALLS, in_turn(steps, _CALLS, settings))
 
 
 def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Settings) -> Work:
@@ -204,11 +204,11 @@ def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Sett
     left = torch.randn(_TOKENS_OF_FULL_ROWS, config.hidden_size)
     right = torch.randn(config.hidden_size, config.intermediate_size)
     steps: dict[str, Step] = {name: lambda _, name=name: models[name](**batch) for name in PROGRAMS}  # type: ignore[misc]
-    seconds = _in_turn({**steps, _PRODUCT: lambda _: left @ right}, 1, settings)
+    seconds = in_turn({**steps, _PRODUCT: lambda _: left @ right}, 1, settings)
     speed = 2 * left.numel() * right.shape[1] / statistics.median(seconds.pop(_PRODUCT))
     operations = _TOKENS_OF_FULL_ROWS * _operations_of_a_token(config, length)
     ours, theirs = (operations / statistics.median(seconds[name]) / speed for name in PROGRAMS)
-    return _work(size, f"full rows of {length}", len(batch["input_ids"]), seconds, shares=(ours, theirs))
+    return make_work(size, f"full rows of {length}", len(batch["input_ids"]), seconds, shares=(ours, theirs))
 
 
 def _operations_of_a_token(config: Any, length: int) -> int:
@@ -228,7 +228,7 @@ def _fine_tuning(size: str, folder: Path, batches: Sequence[Mapping[str, Any]], 
         steps[name] = lambda i, step=step: step(batches[i])  # type: ignore[misc]
     used = _for_training(batches)
     items = sum(len(batch["input_ids"]) for batch in used)
-    return _work(size, "fine-tuning", items, _in_turn(steps, len(used), settings))
+    return make_work(size, "fine-tuning", items, in_turn(steps, len(used), settings))
 
 
 def _for_training(batches: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -236,7 +236,7 @@ def _for_training(batches: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str,
     return batches[::4]
 
 
-def _in_turn(steps: Mapping[str, Step], count: int, settings: Settings) -> dict[str, list[float]]:
+def in_turn(steps: Mapping[str, Step], count: int, settings: Settings) -> dict[str, list[float]]:
     """Time turns of ``count`` steps; the programs change places at every step, and the first step warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
@@ -254,7 +254,7 @@ def _in_turn(steps: Mapping[str, Step], count: int, settings: Settings) -> dict[
     return seconds
 
 
-def _work(
+def make_work(
     size: str,
     name: str,
     items: int,
@@ -262,6 +262,7 @@ def _work(
     *,
     shares: tuple[float, float] | None = None,
 ) -> Work:
+    """Return what a work's turns come to."""
     ours, theirs = (statistics.median(seconds[program]) for program in PROGRAMS)
     return Work(size, name, items, (ours, theirs), ratios(seconds[PEER], seconds[OURS]), shares)
 

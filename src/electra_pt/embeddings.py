@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from electra_common import ElectraConfig
 from electra_common.adjustments import check_embedding_width, check_length, describe_ids
+from electra_pt.dropout import Dropout
 from electra_pt.initialization import Embedding
 
 
@@ -24,7 +25,7 @@ class ElectraEmbeddings(nn.Module):
         self.position_embeddings = Embedding(config.max_position_embeddings, width)
         self.token_type_embeddings = Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
         self,

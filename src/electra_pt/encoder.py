@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from electra_common import ElectraConfig
 from electra_pt.activations import activation
+from electra_pt.dropout import Dropout
 from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
 
@@ -50,7 +51,7 @@ class ElectraResidualOutput(nn.Module):
         super().__init__()
         self.dense = Linear(input_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, residual: Tensor) -> Tensor:
         result: Tensor = self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from electra_common import ElectraConfig
 from electra_pt.activations import activation
+from electra_pt.dropout import Dropout
 from electra_pt.initialization import Linear, draw_rows
 
 
@@ -79,7 +80,7 @@ class ElectraClassificationHead(nn.Module):
         super().__init__()
         self.dense = Linear(config.hidden_size, config.hidden_size)
         self.activation = activation("gelu")
-        self.dropout = nn.Dropout(config.head_dropout_prob)
+        self.dropout = Dropout(config.head_dropout_prob)
         self.out_proj = Linear(config.hidden_size, config.label_count)
 
     def forward(self, first_tokens: Tensor) -> Tensor:
@@ -101,8 +102,8 @@ class ElectraSequenceSummary(nn.Module):
         # The width is hidden_size: any other one is refused by `electra_common.head_options`.
         self.summary = Linear(config.hidden_size, config.hidden_size) if config.summary_use_proj else None
         self.activation = activation(config.summary_activation or "linear")
-        self.first_dropout = nn.Dropout(config.summary_first_dropout or 0.0)
-        self.last_dropout = nn.Dropout(config.summary_last_dropout)
+        self.first_dropout = Dropout(config.summary_first_dropout or 0.0)
+        self.last_dropout = Dropout(config.summary_last_dropout)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         summary = self.first_dropout(self._pick(hidden_states))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from electra_common import ElectraConfig
 from electra_common.pretraining.objective import PAPER, PretrainingObjective, generator_config_for
@@ -17,7 +17,7 @@ from electra_common.weights.joint_loading import plan_joint_loading
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.saving import save_two_networks
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining
-from electra_pt.pretrained import build_planned, canonical_state, stored_network
+from electra_pt.pretrained import build_planned, stored_network
 
 
 class ElectraJointNetworks(nn.Module):
@@ -141,13 +141,6 @@ class ElectraJointNetworks(nn.Module):
         return {name: network for name, network in pairs if network is not None}
 
 
-def joint_state(model: ElectraJointNetworks) -> dict[str, Tensor]:
+def joint_state(model: ElectraJointNetworks) -> dict[str, nn.Parameter]:
     """Return ``{joint name: parameter}``: ``discriminator.…`` and ``generator.…``, what both use once."""
-    state: dict[str, Tensor] = {}
-    known: set[int] = set()
-    for network_name, network in model.networks().items():
-        for name, tensor in canonical_state(network).items():
-            if id(tensor) not in known:
-                state[f"{network_name}.{name}"] = tensor
-            known.add(id(tensor))
-    return state
+    return dict(model.named_parameters())  # the attributes are named so, and the discriminator comes first

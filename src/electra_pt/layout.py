@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
+from electra_pt.dropout import dropout as dropped
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class PaddedLayout:
             after softmax and dropout, or None.
         """
         query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))  # [batch, heads, length, size]
-        if not return_weights:
+        # Torch has no fused attention with dropout on a CPU; step by step, the mask is drawn more quickly.
+        if not return_weights and not (dropout and query.device.type == "cpu"):
             gathered = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=self.attention_bias, dropout_p=dropout
             )
@@ -70,8 +72,8 @@ class PaddedLayout:
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # [batch, heads, length, length]
         if self.attention_bias is not None:
             scores = scores + self.attention_bias
-        weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
-        return (weights @ value).transpose(1, 2), weights
+        weights = dropped(scores.softmax(dim=-1), dropout)
+        return (weights @ value).transpose(1, 2), weights if return_weights else None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from typing import Any, overload
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from electra_common.pretraining.decay import check_adam_options, check_adam_state, is_decayed
 from electra_pt.joint_networks import ElectraJointNetworks, joint_state
-from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, canonical_state, read_canonical
+from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, read_canonical
+
+_LATE = 1e9
 
 Model = ElectraPreTrainedModel | ElectraJointNetworks
 Moments = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
@@ -75,22 +77,16 @@ class ElectraAdam(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         states = [self._state_of(parameter) for parameter in parameters]
         means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-        beta_1, beta_2 = group["betas"]
-        rate = group["lr"] * group["lr_factor"]
         torch._foreach_add_(steps, 1)
-        torch._foreach_lerp_(means, gradients, 1 - beta_1)
-        torch._foreach_mul_(squares, beta_2)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
-        denominators = torch._foreach_sqrt(squares)
-        if group["bias_correction"]:
-            # The same step for all but parameters that had no gradient for a while.
-            torch._foreach_div_(denominators, [(1 - beta_2**step).sqrt() for step in steps])
-        torch._foreach_add_(denominators, group["eps"])
-        if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
-        if group["bias_correction"]:
-            torch._foreach_mul_(denominators, [1 - beta_1**step for step in steps])
-        torch._foreach_addcdiv_(parameters, means, denominators, -rate)
+        if not group["bias_correction"]:
+            # At this step nothing is left to correct: a beta to its power is 0 in float32.
+            steps = [torch.full_like(steps[0], _LATE)] * len(steps)
+        beta_1, beta_2 = group["betas"]
+        # What torch.optim.AdamW(fused=True) calls: one pass over memory.
+        torch._fused_adamw_(
+            parameters, gradients, means, squares, [], steps, lr=group["lr"] * group["lr_factor"], beta1=beta_1,
+            beta2=beta_2, weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     def _state_of(self, parameter: Tensor) -> dict[str, Any]:
         state: dict[str, Any] = self.state[parameter]
@@ -160,9 +156,12 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor
     return norm
 
 
-def named_weights(model: Model) -> dict[str, Tensor]:
+def named_weights(model: Model) -> dict[str, nn.Parameter]:
     """Return ``{canonical or joint name: parameter}`` of one network or of both."""
-    return joint_state(model) if isinstance(model, ElectraJointNetworks) else canonical_state(model)
+    if isinstance(model, ElectraJointNetworks):
+        return joint_state(model)
+    prefix = "electra." if model.is_body else ""
+    return {prefix + name: parameter for name, parameter in model.named_parameters()}
 
 
 def adam_state(model: Model, optimizer: ElectraAdam) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:

@@ -121,7 +121,7 @@ def stored_network(model: ElectraPreTrainedModel) -> tuple[ElectraConfig, dict[s
 def canonical_state(model: ElectraPreTrainedModel) -> dict[str, Tensor]:
     """Return ``{canonical name: parameter}`` of a model, the tied projection left out."""
     prefix = _BODY_PREFIX if model.is_body else ""
-    state = {prefix + name: tensor for name, tensor in model.state_dict(keep_vars=True).items()}
+    state = {prefix + name: tensor for name, tensor in model.state_dict().items()}
     if model.config.tie_word_embeddings:
         state.pop(TIED_VOCABULARY_WEIGHT, None)
     return state

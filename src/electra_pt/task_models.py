@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from electra_common import ElectraConfig
 from electra_common.head_options import (
@@ -17,6 +17,7 @@ from electra_common.head_options import (
     count_choices,
 )
 from electra_common.outputs import HeadOutput, as_requested
+from electra_pt.dropout import Dropout
 from electra_pt.heads import ElectraClassificationHead, ElectraSequenceSummary
 from electra_pt.initialization import Linear
 from electra_pt.layout import PackedLayout, first_tokens
@@ -32,7 +33,7 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
         super().__init__(config)
         check_head(config, "ElectraForTokenClassification")
         self.electra = ElectraModel(config)
-        self.dropout = nn.Dropout(config.head_dropout_prob)
+        self.dropout = Dropout(config.head_dropout_prob)
         self.classifier = Linear(config.hidden_size, config.label_count)
         self.initialize()
 
@@ -82,7 +83,7 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         check_head(config, "ElectraForSequenceClassification")
         self.electra = ElectraModel(config)
         is_google = config.head == "google"  # one linear layer; the other head drops by itself
-        self.dropout = nn.Dropout(config.head_dropout_prob if is_google else 0.0)
+        self.dropout = Dropout(config.head_dropout_prob if is_google else 0.0)
         self.classifier = (
             Linear(config.hidden_size, config.label_count) if is_google else ElectraClassificationHead(config)
         )

@@ -13,8 +13,9 @@ torch = pytest.importorskip("torch")
 
 import electra_pt  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
+from electra_common.weights.names import ARCHITECTURE_PARTS  # noqa: E402
 
-HEADS = sorted(name for name in electra_pt.__all__ if name == "ElectraModel" or name.startswith("ElectraFor"))
+HEADS = sorted(ARCHITECTURE_PARTS)
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
     intermediate_size=40, max_position_embeddings=19, initializer_range=0.3,

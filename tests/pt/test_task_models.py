@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 import electra_pt  # noqa: E402
 from electra_common import CheckpointError, ElectraConfig  # noqa: E402
-from electra_common.weights.names import keras_path  # noqa: E402
+from electra_common.weights.names import ARCHITECTURE_PARTS, keras_path  # noqa: E402
 from electra_common.weights.shapes import expected_shapes  # noqa: E402
 from electra_pt import (  # noqa: E402
     ElectraForMultipleChoice,
@@ -316,9 +316,7 @@ def test_summary_dropouts_stand_around_the_summary(option):
 # Weights --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "head", sorted(name for name in electra_pt.__all__ if name == "ElectraModel" or name.startswith("ElectraFor"))
-)
+@pytest.mark.parametrize("head", sorted(ARCHITECTURE_PARTS))
 def test_initial_weights_follow_the_documented_scheme(head):
     torch.manual_seed(0)
     config = ElectraConfig(vocab_size=3000, num_hidden_layers=1)

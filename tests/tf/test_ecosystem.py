@@ -15,6 +15,7 @@ tf = pytest.importorskip("tensorflow")
 import electra_tf  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
 from electra_common.outputs import QuestionAnsweringOutput  # noqa: E402
+from electra_common.weights.names import ARCHITECTURE_PARTS  # noqa: E402
 from electra_tf import (  # noqa: E402
     TFElectraForPreTraining,
     TFElectraForQuestionAnswering,
@@ -23,7 +24,7 @@ from electra_tf import (  # noqa: E402
 )
 from electra_tf.pretrained import canonical_state  # noqa: E402
 
-HEADS = sorted(name for name in electra_tf.__all__ if name.startswith("TFElectraFor"))
+HEADS = sorted(f"TF{name}" for name in ARCHITECTURE_PARTS if name != "ElectraModel")
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
     intermediate_size=40, max_position_embeddings=19, initializer_range=0.1,

@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 
 import electra_tf  # noqa: E402
 from electra_common import CheckpointError, ElectraConfig  # noqa: E402
-from electra_common.weights.names import keras_path  # noqa: E402
+from electra_common.weights.names import ARCHITECTURE_PARTS, keras_path  # noqa: E402
 from electra_common.weights.shapes import expected_shapes  # noqa: E402
 from electra_tf import (  # noqa: E402
     TFElectraForMultipleChoice,
@@ -241,7 +241,7 @@ def test_summary_dropouts_stand_around_the_summary(option):
 # Weights --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", sorted(name for name in electra_tf.__all__ if name.startswith("TFElectra")))
+@pytest.mark.parametrize("head", sorted(f"TF{name}" for name in ARCHITECTURE_PARTS))
 def test_initial_weights_follow_the_documented_scheme(head):
     keras.utils.set_random_seed(0)
     config = ElectraConfig(vocab_size=3000, num_hidden_layers=1)
