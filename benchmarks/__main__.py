@@ -18,8 +18,8 @@ from rich.console import Console
 from benchmarks.conversion import Converted, inspect_seconds, make_large, measure_conversions
 from benchmarks.inference import SIZES, Compared, Settings, Work, measure_inference
 from benchmarks.measure import Measured, ratios, run_in_turn
-from benchmarks.pretraining_data import PEER, PEER_BATCHED, Prepared, measure_preparation
 from benchmarks.pretraining import measure_pretraining
+from benchmarks.pretraining_data import PEER, PEER_BATCHED, Prepared, measure_preparation
 from benchmarks.subjects import first_logits, imports
 from benchmarks.tensorflow_inference import measure_tensorflow
 from benchmarks.tokenization import Tokenizing, measure_tokenizing
