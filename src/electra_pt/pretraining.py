@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from electra_common.outputs import JointOutput
 from electra_common.pretraining.batches import Arrays, MicroBatch
 from electra_common.pretraining.evaluation import PretrainingEvaluation
+from electra_common.pretraining.positions import sinusoidal_positions
 from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
@@ -91,6 +92,8 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
         )
     else:
         model = ElectraForJointPreTraining(*run.configs, objective)
+        if settings.recipe.positions == "sinusoidal":
+            start_positions(model)
     run.check_model(model.config)
     model.train().to(processes.device)
     recipe = settings.recipe
@@ -105,6 +108,14 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
     if run.moments is not None:
         load_adam_state(model, optimizer, run.moments)
     return model, optimizer
+
+
+@torch.no_grad()
+def start_positions(model: ElectraForJointPreTraining) -> None:
+    """Let the position embeddings of new networks start as sines and cosines."""
+    for network in model.networks().values():
+        table, deviation = network.electra.embeddings.position_embeddings.weight, network.config.initializer_range
+        table.copy_(torch.from_numpy(sinusoidal_positions(*table.shape, deviation)))
 
 
 def compute_gradients(

@@ -15,6 +15,7 @@ from keras import ops
 
 from electra_common.pretraining.batches import MicroBatch
 from electra_common.pretraining.evaluation import PretrainingEvaluation
+from electra_common.pretraining.positions import sinusoidal_positions
 from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
@@ -91,6 +92,8 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[TFElec
         )
     else:
         model = TFElectraForJointPreTraining(*run.configs, objective)
+        if settings.recipe.positions == "sinusoidal":
+            start_positions(model)
     run.check_model(model.config)
     recipe = settings.recipe
     optimizer = electra_adam(
@@ -104,6 +107,13 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[TFElec
     if run.moments is not None:
         load_adam_state(model, optimizer, run.moments)
     return model, optimizer
+
+
+def start_positions(model: TFElectraForJointPreTraining) -> None:
+    """Let the position embeddings of new networks start as sines and cosines."""
+    for network in model.networks().values():
+        table, deviation = network.electra.embeddings.position_embeddings.embeddings, network.config.initializer_range
+        table.assign(sinusoidal_positions(*table.shape, deviation))
 
 
 def compute_gradients(

@@ -16,6 +16,7 @@ from electra_common.pretraining.run_folder import list_checkpoints, read_checkpo
 from electra_pt import ElectraForMaskedLM, ElectraForPreTraining  # noqa: E402
 from electra_pt import pretraining as loop  # noqa: E402
 from electra_pt.pretraining import pretrain  # noqa: E402
+from support.killed_runs import kill_and_compare  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
     VOCABULARY,
     assert_same_bits,
@@ -192,3 +193,8 @@ def test_a_vocabulary_of_another_corpus_is_refused(data, tmp_path):
     file.write_bytes(file.read_bytes() + b"\n")
     with pytest.raises(ValueError, match="not the vocabulary that the examples were made with"):
         pretrain(tiny_settings(tmp_path / "data", tmp_path / "run"), quiet=True)
+
+
+def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path):
+    """`make check-kills` does it twenty times, in both frameworks."""
+    assert len(kill_and_compare("pt", tmp_path, kills=2)) == 2

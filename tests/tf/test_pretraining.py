@@ -13,6 +13,7 @@ from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_run  # noqa: E402
 from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E402
 from electra_tf.pretraining import pretrain  # noqa: E402
+from support.killed_runs import kill_and_compare  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
     VOCABULARY,
     assert_same_bits,
@@ -101,3 +102,8 @@ def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data
     settings = tiny_settings(data, tmp_path, "learning_rate=1e30", "warmup_steps=0", stop_at=1)
     with pytest.raises(TrainingDivergedError, match=r"step 1: .* is (nan|inf); no checkpoint was written yet"):
         pretrain(settings, quiet=True)
+
+
+def test_a_run_killed_at_a_random_moment_ends_in_the_same_bits(tmp_path):
+    """`make check-kills` does it twenty times, in both frameworks."""
+    assert len(kill_and_compare("tf", tmp_path, kills=1)) == 1

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.masking import MaskingRules, slots_for
 from electra_common.pretraining.objective import PretrainingObjective
+from electra_common.pretraining.positions import STARTS
 
 _BUILT_IN: Final = "recipes.toml"
 
@@ -55,6 +56,7 @@ class Recipe:
     # Google's masking draws positions with replacement, which masks fewer of them (docs/fidelity).
     masking: str = "without-replacement"
     initializer_range: float = 0.02
+    positions: str = "drawn"
     decay_power: float = 1.0
     weight_decay: float = 0.01
     adam_beta_1: float = 0.9
@@ -79,6 +81,8 @@ class Recipe:
             )
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"recipe: warmup_steps must be 0 … steps ({self.steps}), found {self.warmup_steps}")
+        if self.positions not in STARTS:
+            raise ValueError(f"recipe: positions must be one of {', '.join(STARTS)}, found {self.positions!r}")
         self.pretraining_objective()  # checks the rest
 
     def pretraining_objective(self) -> PretrainingObjective:

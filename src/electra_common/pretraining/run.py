@@ -75,6 +75,7 @@ class PretrainingRun:
         rules: which tokens are masked.
         configs: of the discriminator and the generator.
         resume_from: the checkpoint to go on from, or None at the start.
+        first_step: where this start began.
         state: steps done and tokens seen; the loop moves it with :meth:`finish_step`.
     """
 
@@ -100,7 +101,7 @@ class PretrainingRun:
         self.moments: Moments | None = None
         if resume_from is not None:
             self.state, self.moments = read_checkpoint(resume_from)
-        self._first_step = self.state.step
+        self.first_step = self.state.step
         self._held_out, self._folder, self._reporter, self._processes = held_out, folder, reporter, processes
         self._batches = PretrainingBatches(
             training,
