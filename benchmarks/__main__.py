@@ -55,6 +55,11 @@ def main() -> None:
         help="for inference, count the processor's time in place of the wall's, with one thread: others run beside",
     )
     parser.add_argument(
+        "--compiled-peer",
+        action="store_true",
+        help="for inference, put the short sentence beside transformers under torch.compile too",
+    )
+    parser.add_argument(
         "--transformers-4",
         type=Path,
         default=Path(".venv-transformers-4/bin/python"),
@@ -159,13 +164,14 @@ def _settings(options: argparse.Namespace) -> Settings:
         rounds=options.rounds,
         threads=1 if options.shared_machine else options.threads,
         is_shared=options.shared_machine,
+        compiles=options.compiled_peer,
     )
 
 
 def _print_inference(console: Console, compared: list[Compared], settings: Settings) -> None:
     for item in compared:
         title = f"ELECTRA-{item.size.title()} on {settings.sentences.name}, {settings.threads} threads ({_machine()})"
-        columns = ("#a second", "#beside", "#times as fast", "#share of matrix speed", "#peak MB")
+        columns = ("ours", "#a second", "beside", "#a second", "#times as fast", "#share of matrix speed", "#peak MB")
         table = make_table(title, "", *columns)
         for work in item.works:
             table.add_row(work.name, *_figures(work))
@@ -178,9 +184,10 @@ def _print_inference(console: Console, compared: list[Compared], settings: Setti
 
 def _print_pretraining(console: Console, works: tuple[Work, ...], settings: Settings) -> None:
     title = f"pre-training, ELECTRA-Small, batches of 8 x 128, {settings.threads} threads ({_machine()})"
-    table = make_table(title, "the composition …", "#rows a second", "#composed of transformers", "#times as fast")
+    columns = ("ours", "#rows a second", "beside", "#rows a second", "#times as fast")
+    table = make_table(title, "the composition …", *columns)
     for work in works:
-        table.add_row(work.name, *_figures(work)[:3])
+        table.add_row(work.name, *_figures(work)[:5])
     console.print(table)
 
 
@@ -189,7 +196,9 @@ def _figures(work: Work) -> tuple[str, ...]:
     ours, theirs = (work.items / seconds for seconds in work.seconds)
     least, middle, most = work.speedup
     return (
+        work.programs[0],
         f"{ours:.1f}",
+        work.programs[1],
         f"{theirs:.1f}",
         f"{middle:.2f} ({least:.2f} to {most:.2f})",
         "" if work.shares is None else "{:.2f}, {:.2f}".format(*work.shares),

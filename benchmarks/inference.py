@@ -1,11 +1,13 @@
 """Models beside transformers in PyTorch: real sentences, one short sentence, full rows, a step of fine-tuning.
 
-Both have the same weights, read from the same folder, and run in one process, taking turns batch by batch, so that a
-machine that slows down slows both. Peak memory is measured in a process for each.
+All have the same weights, read from the same folder, and run in one process, taking turns batch by batch, so that a
+machine that slows down slows all. Peak memory is measured in a process for each. Ours answers twice: as it is, and with
+prepacked weights.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import statistics
 import subprocess
@@ -21,13 +23,17 @@ from benchmarks.sentences import SHORT_SENTENCE, full_rows, read_sentences, toke
 
 OURS: Final = "electra_pt"
 PEER: Final = "transformers"
+PREPACKED: Final = "electra_pt, prepacked"
+COMPILED: Final = "transformers, compiled"
 PROGRAMS: Final = (OURS, PEER)
+ANSWERING: Final = (OURS, PREPACKED, PEER)
 SIZES: Final = ("small", "base")
 LARGEST_DIFFERENCE: Final = 1e-4
 _TOKENS_OF_FULL_ROWS: Final = 1024
 _CALLS: Final = 10
+_BURSTS: Final = 3
 _PRODUCT: Final = "matrix product"
-# Works are steps, numbered: one batch, or a few calls for the short sentence.
+# Works are steps, numbered: one batch, or ten calls for the short sentence.
 Step = Callable[[int], object]
 _MEMORY: Final = """
 import sys
@@ -39,7 +45,10 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured and how: on a shared machine by the processor's own time, which needs a single thread."""
+    """What is measured and how: on a shared machine by the processor's own time, which needs a single thread.
+
+    ``compiles`` says whether the short sentence is also measured beside transformers compiled by ``torch.compile``.
+    """
 
     sentences: Path
     vocabulary: Path
@@ -47,6 +56,7 @@ class Settings:
     rounds: int
     threads: int
     is_shared: bool
+    compiles: bool
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -59,6 +69,7 @@ class Work:
     """One kind of work: seconds of a turn for both, how many times as fast ours is (least, median, greatest).
 
     Attributes:
+        programs: ours and the peer, by name.
         items: what a turn holds: sentences, calls or rows.
         shares: of the machine's own speed of multiplying matrices, ours and the peer's, where rows are full.
         megabytes: peak memory of a process that does this work only, ours and the peer's, where it was measured.
@@ -66,6 +77,7 @@ class Work:
 
     size: str
     name: str
+    programs: tuple[str, str]
     items: int
     seconds: tuple[float, float]
     speedup: tuple[float, float, float]
@@ -94,24 +106,29 @@ def measure_inference(size: str, folder: Path, settings: Settings) -> Compared:
     torch.set_num_threads(settings.threads)
     _make_checkpoints(size, folder)
     batches = tokenize(read_sentences(settings.sentences), settings.vocabulary, settings.batches, "pt")
-    models = {name: load(name, "ElectraForPreTraining", folder) for name in PROGRAMS}
+    models = {name: load(name, "ElectraForPreTraining", folder) for name in ANSWERING}
     with torch.inference_mode():
         difference = _largest_difference(models, batches)
-        works = [_real_sentences(size, models, batches, settings), _short_sentence(size, models, settings)]
-        works += [_full_rows(size, models, length, settings) for length in (128, 512)]
+        works = [*_real_sentences(size, models, batches, settings), *_short_sentence(size, models, settings)]
+        for length in (128, 512):
+            works += _full_rows(size, models, length, settings)
     del models
-    works.append(_fine_tuning(size, folder, batches, settings))
+    works += _fine_tuning(size, folder, batches, settings)
     real = sum(int(batch["attention_mask"].sum()) for batch in batches)
     places = sum(batch["attention_mask"].numel() for batch in batches)
     return Compared(size, real / places, difference, tuple(_with_memory(work, folder, settings) for work in works))
 
 
 def load(program: str, architecture: str, folder: Path) -> Any:
-    """Return a model of either program, from a folder that both read."""
-    if program == OURS:
+    """Return a model of a program, from a folder that all read."""
+    if program in (OURS, PREPACKED):
         import electra_pt
+        from electra_pt.prepacking import prepack_weights
 
-        return getattr(electra_pt, architecture).from_pretrained(folder / architecture).eval()
+        model = getattr(electra_pt, architecture).from_pretrained(folder / architecture).eval()
+        if program == PREPACKED:
+            prepack_weights(model)
+        return model
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -173,9 +190,11 @@ def _largest_difference(models: Mapping[str, Any], batches: Sequence[Mapping[str
     """Compare the logits of real tokens."""
     largest = 0.0
     for batch in batches:
-        ours, theirs = (call(name, models[name], batch).logits for name in PROGRAMS)
+        theirs = call(PEER, models[PEER], batch).logits
         is_real = batch["attention_mask"] == 1
-        largest = max(largest, float((ours - theirs)[is_real].abs().max()))
+        for name in (OURS, PREPACKED):
+            ours = call(name, models[name], batch).logits
+            largest = max(largest, float((ours - theirs)[is_real].abs().max()))
     if not largest <= LARGEST_DIFFERENCE:
         raise RuntimeError(f"logits differ by {largest:.1e}, expected at most {LARGEST_DIFFERENCE:.0e}")
     return largest
@@ -183,19 +202,26 @@ def _largest_difference(models: Mapping[str, Any], batches: Sequence[Mapping[str
 
 def _real_sentences(
     size: str, models: Mapping[str, Any], batches: Sequence[Mapping[str, Any]], settings: Settings
-) -> Work:
-    steps = {name: lambda i, name=name: call(name, models[name], batches[i]) for name in PROGRAMS}
+) -> list[Work]:
+    steps = {name: lambda i, name=name: call(name, models[name], batches[i]) for name in ANSWERING}
     seconds = in_turn(steps, len(batches), settings)
-    return make_work(size, "real sentences", sum(len(batch["input_ids"]) for batch in batches), seconds)
+    return make_works(size, "real sentences", sum(len(batch["input_ids"]) for batch in batches), seconds)
 
 
-def _short_sentence(size: str, models: Mapping[str, Any], settings: Settings) -> Work:
+def _short_sentence(size: str, models: Mapping[str, Any], settings: Settings) -> list[Work]:
+    """One sentence again and again: a program calls ten times before the next one does, as where one model serves.
+
+    Call by call in turn, each would find the other's weights in the processor's cache and not its own.
+    """
+    import torch
+
     (batch,) = tokenize([SHORT_SENTENCE], settings.vocabulary, 1, "pt")
-    steps = {name: lambda _, name=name: models[name](**batch) for name in PROGRAMS}
-    return make_work(size, "one short sentence", _CALLS, in_turn(steps, _CALLS, settings))
+    called = {**models, COMPILED: torch.compile(models[PEER])} if settings.compiles else models
+    steps = {name: lambda _, model=model: [model(**batch) for _ in range(_CALLS)] for name, model in called.items()}
+    return make_works(size, "one short sentence", _BURSTS * _CALLS, in_turn(steps, _BURSTS, settings))
 
 
-def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Settings) -> Work:
+def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Settings) -> list[Work]:
     """Rows without padding; a product of matrices as large as the feed-forward half's takes its turn beside them."""
     import torch
 
@@ -203,12 +229,12 @@ def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Sett
     batch = full_rows(_TOKENS_OF_FULL_ROWS // length, length, config.vocab_size)
     left = torch.randn(_TOKENS_OF_FULL_ROWS, config.hidden_size)
     right = torch.randn(config.hidden_size, config.intermediate_size)
-    steps: dict[str, Step] = {name: lambda _, name=name: models[name](**batch) for name in PROGRAMS}  # type: ignore[misc]
+    steps: dict[str, Step] = {name: lambda _, model=model: model(**batch) for name, model in models.items()}  # type: ignore[misc]
     seconds = in_turn({**steps, _PRODUCT: lambda _: left @ right}, 1, settings)
     speed = 2 * left.numel() * right.shape[1] / statistics.median(seconds.pop(_PRODUCT))
     operations = _TOKENS_OF_FULL_ROWS * _operations_of_a_token(config, length)
-    ours, theirs = (operations / statistics.median(seconds[name]) / speed for name in PROGRAMS)
-    return make_work(size, f"full rows of {length}", len(batch["input_ids"]), seconds, shares=(ours, theirs))
+    shares = {name: operations / statistics.median(turns) / speed for name, turns in seconds.items()}
+    return make_works(size, f"full rows of {length}", len(batch["input_ids"]), seconds, shares)
 
 
 def _operations_of_a_token(config: Any, length: int) -> int:
@@ -221,14 +247,14 @@ def _operations_of_a_token(config: Any, length: int) -> int:
     return 2 * (config.num_hidden_layers * (linear + attention) + projection + head)
 
 
-def _fine_tuning(size: str, folder: Path, batches: Sequence[Mapping[str, Any]], settings: Settings) -> Work:
+def _fine_tuning(size: str, folder: Path, batches: Sequence[Mapping[str, Any]], settings: Settings) -> list[Work]:
     steps: dict[str, Step] = {}
     for name in PROGRAMS:
         step = fine_tuning_step(name, load(name, "ElectraForSequenceClassification", folder))
         steps[name] = lambda i, step=step: step(batches[i])  # type: ignore[misc]
     used = _for_training(batches)
     items = sum(len(batch["input_ids"]) for batch in used)
-    return make_work(size, "fine-tuning", items, in_turn(steps, len(used), settings))
+    return make_works(size, "fine-tuning", items, in_turn(steps, len(used), settings))
 
 
 def _for_training(batches: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -254,25 +280,37 @@ def in_turn(steps: Mapping[str, Step], count: int, settings: Settings) -> dict[s
     return seconds
 
 
-def make_work(
+def make_works(
     size: str,
     name: str,
     items: int,
     seconds: Mapping[str, Sequence[float]],
-    *,
-    shares: tuple[float, float] | None = None,
-) -> Work:
-    """Return what a work's turns come to."""
-    ours, theirs = (statistics.median(seconds[program]) for program in PROGRAMS)
-    return Work(size, name, items, (ours, theirs), ratios(seconds[PEER], seconds[OURS]), shares)
+    shares: Mapping[str, float] | None = None,
+) -> list[Work]:
+    """Return a work for each of our programs beside each of the peer's that took part."""
+    medians = {program: statistics.median(turns) for program, turns in seconds.items()}
+    return [
+        Work(
+            size,
+            name,
+            (ours, theirs),
+            items,
+            (medians[ours], medians[theirs]),
+            ratios(seconds[theirs], seconds[ours]),
+            None if shares is None else (shares[ours], shares[theirs]),
+        )
+        for theirs in (PEER, COMPILED)
+        for ours in (OURS, PREPACKED)
+        if ours in seconds and theirs in seconds
+    ]
 
 
 def _with_memory(work: Work, folder: Path, settings: Settings) -> Work:
     if work.name not in ("real sentences", "fine-tuning"):
         return work
     arguments = (work.name, str(folder), str(settings.sentences), str(settings.vocabulary), str(settings.batches))
-    ours, theirs = (_memory(program, *arguments) for program in PROGRAMS)
-    return Work(**{**vars(work), "megabytes": (ours, theirs)})
+    ours, theirs = (_memory(program, *arguments) for program in work.programs)
+    return dataclasses.replace(work, megabytes=(ours, theirs))
 
 
 def _memory(*arguments: str) -> float:

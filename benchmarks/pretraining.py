@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.inference import OURS, PEER, Settings, Step, Work, in_turn, make_work
+from benchmarks.inference import OURS, PEER, Settings, Step, Work, in_turn, make_works
 from benchmarks.sentences import full_rows
 
 ROWS: Final = 8
@@ -49,7 +49,7 @@ def measure_pretraining(folder: Path, settings: Settings) -> tuple[Work, Work]:
             OURS: lambda i: ours(batches[i]),
             PEER: lambda i, theirs=theirs: theirs(batches[i]),  # type: ignore[misc]
         }
-        works.append(make_work("small", name, ROWS * len(batches), in_turn(steps, len(batches), settings)))
+        works += make_works("small", name, ROWS * len(batches), in_turn(steps, len(batches), settings))
     return works[0], works[1]
 
 

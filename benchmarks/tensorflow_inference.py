@@ -131,4 +131,6 @@ def _in_turn(workers: Mapping[str, subprocess.Popen[str]], work: str, rounds: in
 
 def _work(size: str, name: str, seconds: Mapping[str, list[float]], rows: int) -> Work:
     ours, theirs = (statistics.median(seconds[side]) for side in ("ours", "peer"))
-    return Work(size, _NAMES[name], _CALLS.get(name, rows), (ours, theirs), ratios(seconds["peer"], seconds["ours"]))
+    programs = ("electra_tf", "transformers")
+    items = _CALLS.get(name, rows)
+    return Work(size, _NAMES[name], programs, items, (ours, theirs), ratios(seconds["peer"], seconds["ours"]))

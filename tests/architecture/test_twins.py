@@ -11,7 +11,10 @@ TF = REPOSITORY / "src" / "electra_tf"
 
 # What only one framework needs, with the reason.
 ONLY_TF_FILES = {"outputs.py": "Keras must be told about output classes; torch takes dictionaries apart by itself"}
-ONLY_PT_FILES = {"dropout.py": "torch draws dropout slowly on a CPU; TensorFlow does not"}
+ONLY_PT_FILES = {
+    "dropout.py": "torch draws dropout slowly on a CPU; TensorFlow does not",
+    "prepacking.py": "oneDNN's order of weights outside of graphs; TensorFlow has no such operation",
+}
 ONLY_TF_ARGUMENTS = {
     "training": "Keras passes the mode as an argument, torch keeps it in the module",
     "**options": "Keras layers take name and dtype when they are made",
