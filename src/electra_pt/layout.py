@@ -166,12 +166,12 @@ class PackedLayout:
             return self._attend_in_one_kernel(query, key, value), None
         inside = PaddedLayout(None)
         gathered = []
-        for run in self.packing.runs:
-            parts = (
-                tensor[run.start : run.stop].view(run.sequences, run.length, *query.shape[1:])
-                for tensor in (query, key, value)
-            )
-            values, _ = inside.attend(*parts, dropout=dropout, return_weights=return_weights)
+        # Cut in one operation: its gradient is one concatenation, where that of each slice would be as long as the row.
+        sizes = [run.stop - run.start for run in self.packing.runs]
+        cut = (torch.split(tensor, sizes) for tensor in (query, key, value))
+        for run, *parts in zip(self.packing.runs, *cut, strict=True):
+            inputs = (part.view(run.sequences, run.length, *query.shape[1:]) for part in parts)
+            values, _ = inside.attend(*inputs, dropout=dropout, return_weights=return_weights)
             gathered.append(values.flatten(0, 1))  # [run's tokens, heads, head size]
         return torch.cat(gathered), None
 

@@ -17,7 +17,12 @@ from electra_common import ElectraConfig  # noqa: E402
 from electra_pt import PackedLayout  # noqa: E402
 from electra_pt.prepacking import prepack_weights, undo_prepacking  # noqa: E402
 
-HEADS = sorted(name for name in electra_pt.__all__ if name == "ElectraModel" or name.startswith("ElectraFor"))
+# All but the joint model, which is for training.
+HEADS = sorted(
+    name
+    for name in electra_pt.__all__
+    if (name == "ElectraModel" or name.startswith("ElectraFor")) and "Joint" not in name
+)
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
     intermediate_size=40, max_position_embeddings=19, initializer_range=0.3,
