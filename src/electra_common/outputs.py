@@ -119,3 +119,11 @@ def as_requested(output: Output, config: ElectraConfig, return_dict: bool | None
     """Return an output, or its tuple where ``return_dict`` (else the config) says so."""
     wants_dict = config.return_dict if return_dict is None else return_dict
     return output if wants_dict else output.to_tuple()
+
+
+def output_of_head(
+    kind: type[Output], encoded: EncoderOutput, config: ElectraConfig, return_dict: bool | None, **fields: Any
+) -> Output | tuple[Any, ...]:
+    """Return what a head computed, with the hidden states and attentions of the encoder below it, as requested."""
+    output = kind(**fields, hidden_states=encoded.get("hidden_states"), attentions=encoded.get("attentions"))
+    return as_requested(output, config, return_dict)

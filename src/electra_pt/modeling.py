@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from electra_common import ElectraConfig
-from electra_common.outputs import EncoderOutput, HeadOutput, as_requested
+from electra_common.outputs import EncoderOutput, HeadOutput, as_requested, output_of_head
 from electra_common.packing import check_layout
 from electra_pt.embeddings import ElectraEmbeddings
 from electra_pt.encoder import ElectraEncoder
@@ -129,10 +129,7 @@ class ElectraForPreTraining(ElectraPreTrainedModel):
         logits = self.discriminator_predictions(encoded.last_hidden_state)
         mask = attention_mask if layout is None else layout.mask_of(logits)
         loss = None if labels is None else replaced_token_detection_loss(logits, labels, mask)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
 
 class ElectraForMaskedLM(ElectraPreTrainedModel):
@@ -178,10 +175,7 @@ class ElectraForMaskedLM(ElectraPreTrainedModel):
         narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
         logits = self.generator_lm_head(narrowed, self.electra.embeddings.word_embeddings.weight)
         loss = None if labels is None else classification_loss(logits, labels)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
 
 def _packed(layout: PackedLayout, packs: bool, tensor: Tensor | None) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from electra_common import ElectraConfig
 from electra_common.head_options import IMPOSSIBLE_WEIGHT, SPAN_ENDS, check_head, check_span_labels
-from electra_common.outputs import QuestionAnsweringOutput, as_requested
+from electra_common.outputs import QuestionAnsweringOutput, output_of_head
 from electra_pt.google_heads import ElectraAnswerHead
 from electra_pt.initialization import Linear
 from electra_pt.layout import PackedLayout, logits_of_real_tokens
@@ -86,10 +86,7 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
             )
             if is_impossible is not None:
                 loss = loss + IMPOSSIBLE_WEIGHT * impossible_loss(found["impossible_logits"], is_impossible)
-        output = QuestionAnsweringOutput(
-            **found, loss=loss, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(QuestionAnsweringOutput, encoded, self.config, return_dict, loss=loss, **found)
 
     def _logits(
         self,

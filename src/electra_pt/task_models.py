@@ -16,7 +16,7 @@ from electra_common.head_options import (
     choose_problem_type,
     count_choices,
 )
-from electra_common.outputs import HeadOutput, as_requested
+from electra_common.outputs import HeadOutput, output_of_head
 from electra_pt.dropout import Dropout
 from electra_pt.heads import ElectraClassificationHead, ElectraSequenceSummary
 from electra_pt.initialization import Linear
@@ -69,10 +69,7 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
         )
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         loss = None if labels is None else classification_loss(logits, labels)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
 
 class ElectraForSequenceClassification(ElectraPreTrainedModel):
@@ -126,10 +123,7 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         )
         logits = self.classifier(self.dropout(first_tokens(encoded.last_hidden_state, layout)))
         loss = None if labels is None else self._loss(logits, labels)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         problem_type = choose_problem_type(
@@ -187,10 +181,7 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
         summary = self.sequence_summary(encoded.last_hidden_state)  # [batch * choices, hidden]
         logits = self.classifier(summary).view(-1, choices)  # [batch, choices]
         loss = None if labels is None else classification_loss(logits, labels)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
 
 def _shape(tensor: Tensor | None) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from electra_common import ElectraConfig
-from electra_common.outputs import EncoderOutput, HeadOutput, as_requested
+from electra_common.outputs import EncoderOutput, HeadOutput, as_requested, output_of_head
 from electra_common.packing import check_layout
 from electra_tf.embeddings import TFElectraEmbeddings
 from electra_tf.encoder import TFElectraEncoder
@@ -157,10 +157,7 @@ class TFElectraForPreTraining(TFElectraPreTrainedModel):
         logits = self.discriminator_predictions(encoded.last_hidden_state)
         mask = attention_mask if layout is None else layout.mask_of(logits)
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, mask)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean binary cross-entropy over real tokens."""
@@ -219,10 +216,7 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
         narrowed = self.generator_predictions(encoded.last_hidden_state)  # [batch, length, embedding]
         logits = self.generator_lm_head(narrowed, self.electra.embeddings.word_embeddings.embeddings)
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean cross-entropy over labelled tokens."""

@@ -13,7 +13,7 @@ from keras import ops
 
 from electra_common import ElectraConfig
 from electra_common.head_options import IMPOSSIBLE_WEIGHT, SPAN_ENDS, check_head, check_span_labels
-from electra_common.outputs import QuestionAnsweringOutput, as_requested
+from electra_common.outputs import QuestionAnsweringOutput, output_of_head
 from electra_tf.google_heads import TFElectraAnswerHead
 from electra_tf.initialization import glorot_initializer
 from electra_tf.layout import PackedLayout, logits_of_real_tokens
@@ -93,10 +93,7 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
             labels |= {} if is_impossible is None else {"is_impossible": is_impossible}
             real = {name: logits_of_real_tokens(found[name], layout) for name in ("start_logits", "end_logits")}
             loss = self.own_loss({**found, **real}, labels, attention_mask)
-        output = QuestionAnsweringOutput(
-            **found, loss=loss, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(QuestionAnsweringOutput, encoded, self.config, return_dict, loss=loss, **found)
 
     def _logits(
         self,

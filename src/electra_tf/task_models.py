@@ -19,7 +19,7 @@ from electra_common.head_options import (
     choose_problem_type,
     count_choices,
 )
-from electra_common.outputs import HeadOutput, as_requested
+from electra_common.outputs import HeadOutput, output_of_head
 from electra_tf.heads import TFElectraClassificationHead, TFElectraSequenceSummary
 from electra_tf.initialization import glorot_initializer
 from electra_tf.layout import PackedLayout, first_tokens
@@ -79,10 +79,7 @@ class TFElectraForTokenClassification(TFElectraPreTrainedModel):
         )
         logits = self.classifier(self.dropout(encoded.last_hidden_state, training=training))
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean cross-entropy over labelled tokens."""
@@ -151,10 +148,7 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
         first = self.dropout(first_tokens(encoded.last_hidden_state, layout), training=training)
         logits = self.classifier(first) if self.is_google else self.classifier(first, training=training)
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the loss of what the labels say the model is trained for."""
@@ -223,10 +217,7 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
         summary = self.sequence_summary(encoded.last_hidden_state, training=training)  # [batch * choices, hidden]
         logits = ops.reshape(self.classifier(summary), (-1, choices))  # [batch, choices]
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
-        output = HeadOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
-        return as_requested(output, self.config, return_dict)
+        return output_of_head(HeadOutput, encoded, self.config, return_dict, loss=loss, logits=logits)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean cross-entropy over rows with a label."""
