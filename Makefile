@@ -2,7 +2,7 @@
 #   make demo   one checkpoint through both frameworks, side by side
 #   make test   everything that must hold before a change is merged; what .ci/run calls
 # Others: make bench, make docs, make clean, and the parts of make test by name; make check-transformers-4 opens what is
-# written here in transformers 4.57.6, PyTorch and TensorFlow, in an environment of its own.
+# written here in transformers 4.57.6, PyTorch and TensorFlow, in an environment of its own; make check-kills kills runs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -q
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 clean
+.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | head -5
@@ -65,6 +65,11 @@ $(TRANSFORMERS_4)/.installed:
 	$(PYTHON) -m venv $(TRANSFORMERS_4)
 	$(TRANSFORMERS_4)/bin/python -m pip install -q transformers==4.57.6 tf_keras tensorflow-cpu h5py torch safetensors
 	touch $@
+
+# A run of pre-training is killed twenty times at random moments in each framework, and must end in the same bits.
+check-kills: $(STAMP)
+	cd tests && ../$(BIN)/python -m support.killed_runs pt 20
+	cd tests && ../$(BIN)/python -m support.killed_runs tf 20
 
 check-transformers-4: $(STAMP) $(TRANSFORMERS_4)/.installed
 	rm -rf $(WRITTEN)

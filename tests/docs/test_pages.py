@@ -131,7 +131,14 @@ def optimizer_defaults():
     return {name.arg: ast.literal_eval(default) for name, default in pairs}
 
 
+def recipe_defaults():
+    from electra_common.pretraining.recipes import Recipe
+
+    return {field.name: field.default for field in dataclasses.fields(Recipe)}
+
+
 DEFAULTS = {
+    "Recipe": recipe_defaults,
     "MaskingRules": masking_defaults,
     "PretrainingObjective": objective_defaults,
     "ReadingOptions": reading_defaults,

@@ -16,7 +16,7 @@ _LONGEST_WAVE: Final = 10_000.0
 
 
 def sinusoidal_positions(count: int, width: int, deviation: float) -> NDArray[np.float32]:
-    """Return [count, width] sines and cosines of waves from 2 pi to 10,000 times that, as in "Attention is all you need".
+    """Return [count, width] sines and cosines of waves from 2 pi to 10,000 times that (Vaswani et al., 2017).
 
     Args:
         count: positions.
