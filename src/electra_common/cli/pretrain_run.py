@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, Final
 
 from electra_common.cli.console import fail, print_json
 from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError
+from electra_common.cli.worker import NEEDED
 from electra_common.pretraining.recipes import load_recipe
 from electra_common.pretraining.run import TrainingDivergedError
 from electra_common.pretraining.settings import RunSettings
 
-_NEEDED: Final = {"pt": "torch", "tf": "tensorflow"}
 _STOPPED: Final = 143  # as a shell reports a program that SIGTERM ended
 
 
 def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool, **options: Any) -> int:
-    """Run; 0 if it reached its end, 1 if it diverged, 143 if it was asked to stop before."""
+    """Run; 0 if it reached its end, 1 if it diverged, 143 if it was stopped before."""
     settings = RunSettings(recipe=load_recipe(recipe).with_changes(changes), **options)
-    family = choose_framework(framework)
-    loop = importlib.import_module(f"electra_{family}.pretraining")
+    family, loop = load_loop(framework)
     try:
         state = loop.pretrain(settings)
     except TrainingDivergedError as error:
@@ -29,23 +28,30 @@ def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool
         return 1
     if as_json:
         print_json({"out": str(settings.out), "framework": family, "step": state.step, "tokens": state.tokens})
-    if state.step < settings.last_step:
+    if state.step < settings.recipe.steps:
         print(f"stopped at step {state.step}; the same command goes on from there", file=sys.stderr)
-        return _STOPPED
+        return 0 if state.step == settings.stop_at else _STOPPED
     return 0
 
 
-def choose_framework(name: str | None) -> str:
-    """Return the framework asked for, or the first that is installed.
+def load_loop(framework: str | None) -> tuple[str, ModuleType]:
+    """Return the framework asked for, or the first that is installed, and the module of its loop.
 
     Raises:
         ValueError: no such framework.
         FrameworkMissingError: it is not installed.
     """
-    if name is not None and name not in FRAMEWORKS:
-        raise ValueError(f"framework must be one of {', '.join(FRAMEWORKS)}, found {name!r}")
-    for family in [name] if name else FRAMEWORKS:
-        if find_spec(_NEEDED[family]) is not None:
-            return family
-    wanted = FRAMEWORKS[name] if name else "neither PyTorch nor TensorFlow"
-    raise FrameworkMissingError(f"{wanted} is not installed; pip install 'electra-dual[{name or 'pt'}]'")
+    if framework is not None and framework not in FRAMEWORKS:
+        raise ValueError(f"--framework must be one of {', '.join(FRAMEWORKS)}, found {framework!r}")
+    wanted = [framework] if framework else list(FRAMEWORKS)
+    for family in wanted:
+        try:
+            return family, importlib.import_module(f"electra_{family}.pretraining")
+        except ModuleNotFoundError as error:
+            if error.name not in NEEDED[family]:
+                raise
+    names, extras = (
+        " nor ".join(FRAMEWORKS[name] for name in wanted),
+        " or ".join(f"'electra-dual[{n}]'" for n in wanted),
+    )
+    raise FrameworkMissingError(f"{names} is not installed: pip install {extras}")

@@ -20,7 +20,7 @@ from electra_common.weights.errors import CheckpointError
 
 _PREFIX: Final = {"pt": "", "tf": "TF"}
 # What must be importable for a family to work; anything else that is missing is a fault, not an absent framework.
-_NEEDED: Final = {"pt": ("torch",), "tf": ("tensorflow", "keras")}
+NEEDED: Final = {"pt": ("torch",), "tf": ("tensorflow", "keras")}
 # The functions of `applications` that answer texts.
 _ANSWERS: Final = {"detect": "detect_replaced_words", "fill-mask": "fill_masks"}
 
@@ -75,7 +75,7 @@ def main(framework: str, folder: Path) -> int:
     try:
         answer |= run_job(framework, folder)
     except ModuleNotFoundError as error:
-        if error.name not in _NEEDED[framework]:
+        if error.name not in NEEDED[framework]:
             raise
         answer |= {"error": "missing", "message": str(error)}
     except (CheckpointError, ValueError) as error:

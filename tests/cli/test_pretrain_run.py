@@ -1,0 +1,137 @@
+"""``electra pretrain run`` and ``export``, as a user runs them, in the framework that is installed."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import is_installed
+from electra_common import open_checkpoint
+from electra_common.pretraining.run_folder import list_checkpoints
+from support.pretraining_runs import TINY, assert_same_bits, prepare_tiny_corpus
+
+FAMILY = "pt" if is_installed("torch") else "tf"
+CHANGES = [item for change in TINY for item in ("--set", change)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run of twelve steps with checkpoints at 5, 10 and 12, as a command of its own."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    printed = command(data, out, "--json", "--log-every", "6")
+    assert printed.returncode == 0, printed.stderr
+    return out, printed
+
+
+def command(data, out, *options, **named):
+    """Run the command in a process of its own."""
+    arguments = ["pretrain", "run", "--data", data, "--out", out, *CHANGES, "--save-every", 5, *options]
+    return subprocess.run(
+        [sys.executable, "-m", "electra_common", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, **named,
+    )  # fmt: skip
+
+
+def test_it_tells_lines_while_it_goes_and_an_object_at_the_end(finished):
+    out, printed = finished
+    answer = json.loads(printed.stdout)
+    assert (answer["out"], answer["framework"], answer["step"]) == (str(out), FAMILY, 12)
+    lines = [line for line in printed.stderr.splitlines() if line.startswith("step 6/12")]
+    assert len(lines) == 1
+    assert "generator loss" in lines[0]
+    assert "tokens/s" in lines[0]
+    assert lines[0].endswith("left")
+
+
+def test_a_full_disk_ends_a_run_with_one_line_and_its_last_checkpoint(data, finished, tmp_path):
+    """The limit lets the log be written and no checkpoint; without it, the run ends as if nothing had been."""
+    whole, _ = finished
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for checkpoint in list_checkpoints(out)[1:]:
+        shutil.rmtree(checkpoint)
+    limit = (30_000, 30_000)
+    full = command(data, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    assert full.returncode == 2
+    assert "cannot be written: File too large" in full.stderr.splitlines()[-1]
+    assert [item.name for item in list_checkpoints(out)] == ["step-00000005"]
+    assert [item.name for item in (out / "checkpoints").iterdir()] == ["step-00000005"]
+    assert command(data, out).returncode == 0
+    assert_same_bits(whole, out)
+
+
+def test_an_exported_run_is_two_models_with_cards(electra, finished, tmp_path):
+    run, _ = finished
+    code, printed, _ = electra(
+        "pretrain", "export", run, "--out", tmp_path / "model", "--dtype", "float16", "--name", "tiny",
+        "--language", "en", "--license-note", "Speeches, in the public domain.", "--license", "cc0-1.0", "--json",
+    )  # fmt: skip
+    assert code == 0
+    written = json.loads(printed)["written"]
+    assert sorted(written) == ["discriminator", "generator"]
+    for name, item in written.items():
+        checkpoint = open_checkpoint(item["folder"])
+        assert {tensor.dtype for tensor in checkpoint.component(None).tensors.values()} == {"float16"}
+        card = (tmp_path / "model" / name / "README.md").read_text()
+        for told in ("# tiny", "Speeches, in the public domain.", 'license: "cc0-1.0"', "electra pretrain run", "auc"):
+            assert told in card, told
+        assert (tmp_path / "model" / name / "vocab.txt").exists()
+        assert (tmp_path / "model" / name / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_single_checkpoint_is_exported_as_it_was(electra, finished, tmp_path):
+    run, _ = finished
+    first = list_checkpoints(run)[0]
+    assert electra("pretrain", "export", first, "--out", tmp_path / "model")[0] == 0
+    assert "5 steps, " in (tmp_path / "model" / "generator" / "README.md").read_text()
+
+
+def test_what_is_no_run_is_not_exported(electra, tmp_path):
+    code, _, error = electra("pretrain", "export", tmp_path, "--out", tmp_path / "model")
+    assert code == 2
+    assert "neither a run with a checkpoint nor one of its checkpoints" in " ".join(error.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "learning_rat=1"], "did you mean learning_rate?"),
+        (["--recipe", "huge"], "no recipe 'huge'; known: nano, small"),
+        (["--precision", "float8"], "precision must be one of float32, bfloat16, found 'float8'"),
+        (["--framework", "jax"], "--framework must be one of pt, tf, found 'jax'"),
+        (["--generator-from", "somewhere"], "start_generator_from needs start_from"),
+        (["--framework", "tf" if FAMILY == "pt" else "pt"], "is not installed: pip install 'electra-dual["),
+    ],
+)
+def test_a_wrong_argument_is_told_in_one_line(electra, tmp_path, options, message):
+    if "is not installed" in message and is_installed("torch") and is_installed("tensorflow"):
+        pytest.skip("both are installed")
+    code, _, error = electra("pretrain", "run", "--data", tmp_path, "--out", tmp_path / "run", *options)
+    assert code == 2
+    assert message in " ".join(error.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_is_no_corpus_or_truncated_is_told_in_one_line(electra, data, tmp_path):
+    for prepare, message in ((None, "there is no manifest.json"), (truncate, "truncated: expected")):
+        folder = tmp_path / message[:5]
+        if prepare is not None:
+            shutil.copytree(data, folder)
+            prepare(folder)
+        code, _, error = electra("pretrain", "run", "--data", folder, "--out", tmp_path / "run")
+        assert code == 2
+        assert message in " ".join(error.split())
+
+
+def truncate(folder):
+    shard = folder / "train-00000.bin"
+    shard.write_bytes(shard.read_bytes()[:-7])
