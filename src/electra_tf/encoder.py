@@ -7,12 +7,14 @@ layout's business (:mod:`electra_tf.layout`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
 from keras import ops
 
 from electra_common import ElectraConfig
+from electra_common.packing import PADDED_RANK
 from electra_tf.activations import activation
 from electra_tf.initialization import weight_initializer
 from electra_tf.layout import PaddedLayout
@@ -176,6 +178,11 @@ class TFElectraEncoder(keras.layers.Layer):
         output_hidden_states: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        shape = ops.shape(hidden_states)
+        if len(shape) == PADDED_RANK + 1 and isinstance(layout, PaddedLayout):
+            # Keras multiplies a row of tokens with a matrix in one step, and a batch of rows in many.
+            layout = replace(layout, row_shape=shape[:PADDED_RANK])
+            hidden_states = ops.reshape(hidden_states, (-1, shape[-1]))  # [batch, length, hidden] -> [tokens, hidden]
         all_hidden_states, attentions = [hidden_states], []
         for layer in self.layer:
             run = _recomputing(layer) if self.recomputes and training else layer
@@ -185,8 +192,8 @@ class TFElectraEncoder(keras.layers.Layer):
             all_hidden_states.append(hidden_states)
             attentions.append(weights)
         return (
-            hidden_states,
-            tuple(all_hidden_states) if output_hidden_states else None,
+            ops.reshape(hidden_states, shape),  # back to [batch, length, hidden]
+            tuple(ops.reshape(states, shape) for states in all_hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
         )
 
