@@ -54,12 +54,15 @@ def measure_tensorflow(size: str, folder: Path, peer_python: Path, settings: Set
         seconds = {work: _in_turn(workers, work, settings.rounds) for work in _NAMES}
         for side, worker in workers.items():
             _ask(worker, f"real {folder / side}.npy")
+        megabytes = {side: _ask(worker, "memory") for side, worker in workers.items()}
     is_real = rows["attention_mask"] == 1
     ours, theirs = (np.load(folder / f"{side}.npy") for side in interpreters)
     difference = float(np.abs(ours - theirs)[is_real].max())
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(f"logits differ by {difference:.1e}, expected at most {LARGEST_DIFFERENCE:.0e}")
-    works = tuple(_work(size, name, taken, len(is_real)) for name, taken in seconds.items())
+    works = tuple(
+        _work(size, name, taken, len(is_real), megabytes if name == "real" else None) for name, taken in seconds.items()
+    )
     return Compared(size, _real_share(rows["attention_mask"]), difference, works)
 
 
@@ -129,8 +132,11 @@ def _in_turn(workers: Mapping[str, subprocess.Popen[str]], work: str, rounds: in
     return seconds
 
 
-def _work(size: str, name: str, seconds: Mapping[str, list[float]], rows: int) -> Work:
+def _work(
+    size: str, name: str, seconds: Mapping[str, list[float]], rows: int, megabytes: Mapping[str, float] | None
+) -> Work:
     ours, theirs = (statistics.median(seconds[side]) for side in ("ours", "peer"))
+    speedup = ratios(seconds["peer"], seconds["ours"])
+    peak = None if megabytes is None else (megabytes["ours"], megabytes["peer"])
     programs = ("electra_tf", "transformers")
-    items = _CALLS.get(name, rows)
-    return Work(size, _NAMES[name], programs, items, (ours, theirs), ratios(seconds["peer"], seconds["ours"]))
+    return Work(size, _NAMES[name], programs, _CALLS.get(name, rows), (ours, theirs), speedup, megabytes=peak)

@@ -1,5 +1,7 @@
 """One side of the measurements in TensorFlow: a process that works and tells the seconds, one line for each it reads.
 
+For the line "memory" it tells the peak of its memory in MB, whatever it did before.
+
 Usage: python tensorflow_worker.py ours|peer FOLDER BATCHES.npz THREADS CLOCK. The peer's environment has transformers
 4.57.6 and not this library, so nothing of it is imported for the peer.
 """
@@ -39,6 +41,11 @@ def in_file_order(run, rows):
     return logits
 
 
+def peak_megabytes():
+    with open("/proc/self/status") as file:
+        return int(next(line.split()[1] for line in file if line.startswith("VmHWM"))) / 1024
+
+
 def main():
     tf.config.threading.set_intra_op_parallelism_threads(int(THREADS))
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -70,6 +77,9 @@ def main():
     print("ready", flush=True)
     for line in sys.stdin:
         name, _, target = line.strip().partition(" ")
+        if name == "memory":
+            print(peak_megabytes(), flush=True)
+            continue
         started = clock()
         result = works[name]()
         seconds = clock() - started

@@ -1,4 +1,4 @@
-"""Rows of like length together, in batches of a few fixed shapes, so that a compiler builds few programs.
+"""Rows of like length together: in batches as long as their longest row, or of a few fixed shapes for a compiler.
 
 Plain numpy: which rows make a batch, how they are cut, and where their outputs go. Running the model is
 :mod:`electra_pt.bucketing` and its twin.
@@ -27,19 +27,24 @@ class Bucket:
     length: int
 
 
-def plan_buckets(lengths: NDArray[np.int64], boundaries: Sequence[int], batch_size: int) -> Iterator[Bucket]:
+def plan_buckets(lengths: NDArray[np.int64], boundaries: Sequence[int] | None, batch_size: int) -> Iterator[Bucket]:
     """Yield the batches that together hold every row once, short rows first.
 
     Args:
         lengths: [rows], up to where each row has real tokens.
-        boundaries: the lengths of batches, ascending.
+        boundaries: the lengths of batches, ascending; None for batches as long as their longest row.
         batch_size: the most rows of a batch.
 
     Raises:
         ValueError: boundaries do not ascend, a number is below 1, or a row is longer than the last boundary.
     """
-    if batch_size < 1 or not boundaries or min(boundaries) < 1 or list(boundaries) != sorted(set(boundaries)):
-        raise ValueError(f"expected ascending boundaries and a batch size of at least 1, found {list(boundaries)}")
+    if batch_size < 1:
+        raise ValueError(f"expected a batch size of at least 1, found {batch_size}")
+    if boundaries is None:
+        yield from _plan_by_length(lengths, batch_size)
+        return
+    if not boundaries or min(boundaries) < 1 or list(boundaries) != sorted(set(boundaries)):
+        raise ValueError(f"expected ascending boundaries of at least 1, found {list(boundaries)}")
     if lengths.size and lengths.max() > boundaries[-1]:
         raise ValueError(f"a row has {lengths.max()} tokens, but the last boundary is {boundaries[-1]}")
     bucket_of = np.searchsorted(np.asarray(boundaries), lengths)
@@ -47,6 +52,13 @@ def plan_buckets(lengths: NDArray[np.int64], boundaries: Sequence[int], batch_si
         members = np.flatnonzero(bucket_of == number)
         for start in range(0, members.size, batch_size):
             yield Bucket(members[start : start + batch_size], length)
+
+
+def _plan_by_length(lengths: NDArray[np.int64], batch_size: int) -> Iterator[Bucket]:
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, order.size, batch_size):
+        members = order[start : start + batch_size]
+        yield Bucket(members, max(1, int(lengths[members[-1]])))
 
 
 def real_lengths(inputs: Arrays) -> NDArray[np.int64]:

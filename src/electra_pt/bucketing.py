@@ -1,4 +1,4 @@
-"""Running a model over many rows in length buckets: batches of a few fixed shapes, little padding in each."""
+"""Running a model over many rows in length buckets: rows of like length together, little padding in each batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def predict_in_buckets(
     model: ElectraPreTrainedModel,
     inputs: Mapping[str, NDArray[Any]],
     *,
-    boundaries: Sequence[int] = DEFAULT_BOUNDARIES,
+    boundaries: Sequence[int] | None = None,
     batch_size: int = 32,
     jit_compile: bool = False,
 ) -> dict[str, NDArray[Any]]:
@@ -33,8 +33,9 @@ def predict_in_buckets(
     Args:
         model: any but one for multiple choice, run in the mode it is in; evaluation mode is what you want.
         inputs: [rows, length] each, ``attention_mask`` among them; no labels.
-        boundaries: the lengths of batches, ascending; each is a program for a compiler.
-        batch_size: rows of every batch; the last one of a length is filled up with copies.
+        boundaries: the lengths of batches, ascending; each is a program for a compiler. None for batches as long as
+            their longest row, or with ``jit_compile`` for 16, 32, 64, 128, 256 and 512.
+        batch_size: rows of a batch. With boundaries the last one of a length is filled up with copies.
         jit_compile: compile the model with :func:`torch.compile`.
 
     Returns:
@@ -47,8 +48,10 @@ def predict_in_buckets(
     whole = BucketedOutputs(type(model).__name__, rows, length)
     device = next(model.parameters()).device
     run = torch.compile(model) if jit_compile else model
+    if boundaries is None and jit_compile:
+        boundaries = DEFAULT_BOUNDARIES
     for bucket in plan_buckets(real_lengths(inputs), boundaries, batch_size):
-        batch = cut_batch(inputs, bucket, batch_size)
+        batch = cut_batch(inputs, bucket, bucket.rows.size if boundaries is None else batch_size)
         output = run(
             **{name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in batch.items()}
         )

@@ -1,4 +1,4 @@
-"""Running a model over many rows in length buckets: batches of a few fixed shapes, little padding in each."""
+"""Running a model over many rows in length buckets: rows of like length together, little padding in each batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def predict_in_buckets(
     model: TFElectraPreTrainedModel,
     inputs: Mapping[str, NDArray[Any]],
     *,
-    boundaries: Sequence[int] = DEFAULT_BOUNDARIES,
+    boundaries: Sequence[int] | None = None,
     batch_size: int = 32,
     jit_compile: bool = False,
 ) -> dict[str, NDArray[Any]]:
@@ -33,8 +33,9 @@ def predict_in_buckets(
     Args:
         model: any but one for multiple choice, run without dropout.
         inputs: [rows, length] each, ``attention_mask`` among them; no labels.
-        boundaries: the lengths of batches, ascending; each is a program for a compiler.
-        batch_size: rows of every batch; the last one of a length is filled up with copies.
+        boundaries: the lengths of batches, ascending; each is a program for a compiler. None for batches as long as
+            their longest row, or with ``jit_compile`` for 16, 32, 64, 128, 256 and 512.
+        batch_size: rows of a batch. With boundaries the last one of a length is filled up with copies.
         jit_compile: compile each program with XLA.
 
     Returns:
@@ -45,20 +46,30 @@ def predict_in_buckets(
     """
     rows, length = inputs["attention_mask"].shape if "attention_mask" in inputs else (0, 0)
     whole = BucketedOutputs(type(model).__name__.removeprefix("TF"), rows, length)
-    run = _program(model, jit_compile)
+    if boundaries is None and jit_compile:
+        boundaries = DEFAULT_BOUNDARIES
+    run = _program(model, inputs, jit_compile, has_any_shape=boundaries is None)
     for bucket in plan_buckets(real_lengths(inputs), boundaries, batch_size):
-        batch = cut_batch(inputs, bucket, batch_size)
+        batch = cut_batch(inputs, bucket, bucket.rows.size if boundaries is None else batch_size)
         output = run({name: ops.convert_to_tensor(array) for name, array in batch.items()})
         whole.place(bucket, {name: np.asarray(ops.cast(tensor, "float32")) for name, tensor in output.items()})
     return whole.outputs
 
 
-def _program(model: TFElectraPreTrainedModel, jit_compile: bool) -> Any:
+def _program(
+    model: TFElectraPreTrainedModel, inputs: Mapping[str, NDArray[Any]], jit_compile: bool, has_any_shape: bool
+) -> Any:
     """Return the model as a graph that the model keeps: tracing a shape takes longer than computing a batch of it."""
     # Past Keras, which would look for weights in an attribute and export the functions it finds.
     programs = model.__dict__.setdefault("bucket_programs", {})
-    if jit_compile not in programs:
-        programs[jit_compile] = tf.function(
-            lambda batch: dict(model(**batch, training=False).flat()), jit_compile=jit_compile
-        )
-    return programs[jit_compile]
+    signature = None
+    if has_any_shape:
+        signature = {name: tf.TensorSpec((None, None, *array.shape[2:]), array.dtype) for name, array in inputs.items()}
+    key = (jit_compile, signature and tuple(sorted(signature.items())))
+    if key not in programs:
+
+        def run(batch: dict[str, Any]) -> dict[str, Any]:
+            return dict(model(**batch, training=False).flat())
+
+        programs[key] = tf.function(run, signature and [signature], jit_compile=jit_compile)
+    return programs[key]

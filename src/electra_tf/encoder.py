@@ -7,15 +7,18 @@ layout's business (:mod:`electra_tf.layout`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
 from keras import ops
 
 from electra_common import ElectraConfig
+from electra_common.packing import PADDED_RANK
 from electra_tf.activations import activation
 from electra_tf.initialization import weight_initializer
 from electra_tf.layout import PaddedLayout
+from electra_tf.programs import LayerProgram, may_use_program
 
 Tensor = Any
 
@@ -162,6 +165,9 @@ class TFElectraEncoder(keras.layers.Layer):
         # TensorFlow's checkpoints do not look into Keras's lists: without a name of its own, no layer would be saved.
         for index, layer in enumerate(self.layer):
             setattr(self, f"layer_{index}", layer)
+        # For calls outside of graphs: hidden states [batch, length, hidden], the bias as in `PaddedLayout`.
+        shapes = ((None, None, config.hidden_size), (None, 1, None, None))
+        self._program = LayerProgram(self, self._infer, shapes)
         self.recomputes = False  # in training, compute each layer again for the gradients instead of keeping it
 
     def build(self, input_shape: Any) -> None:
@@ -176,6 +182,17 @@ class TFElectraEncoder(keras.layers.Layer):
         output_hidden_states: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        is_padded = isinstance(layout, PaddedLayout) and len(hidden_states.shape) == PADDED_RANK + 1
+        if is_padded and not (training or output_attentions or output_hidden_states) and may_use_program():
+            bias = layout.attention_bias
+            return self._program(hidden_states, *([] if bias is None else [bias])), None, None
+        shape = ops.shape(hidden_states)
+        # Keras multiplies a row of tokens with a matrix in one step, a batch of rows in many. Hidden states that are
+        # asked for stay as they are: gradients with respect to them must find them on the way.
+        comes_as_row = is_padded and not output_hidden_states
+        if comes_as_row:
+            layout = replace(layout, row_shape=shape[:PADDED_RANK])
+            hidden_states = ops.reshape(hidden_states, (-1, shape[-1]))  # [batch, length, hidden] -> [tokens, hidden]
         all_hidden_states, attentions = [hidden_states], []
         for layer in self.layer:
             run = _recomputing(layer) if self.recomputes and training else layer
@@ -185,10 +202,13 @@ class TFElectraEncoder(keras.layers.Layer):
             all_hidden_states.append(hidden_states)
             attentions.append(weights)
         return (
-            hidden_states,
+            ops.reshape(hidden_states, shape) if comes_as_row else hidden_states,  # [batch, length, hidden] again
             tuple(all_hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
         )
+
+    def _infer(self, hidden_states: Tensor, attention_bias: Tensor | None = None) -> Tensor:
+        return self.call(hidden_states, PaddedLayout(attention_bias), training=False)[0]
 
 
 def _recomputing(layer: TFElectraLayer) -> Callable[..., tuple[Tensor, Tensor | None]]:

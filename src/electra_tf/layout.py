@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import ml_dtypes
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
@@ -29,9 +30,11 @@ class PaddedLayout:
         attention_bias: None if every token may attend to every token, else [batch, 1, 1 or length, length]: 0 where
             attending is allowed, the smallest number of the dtype where it is not (transformers' rule; Google adds
             -10000, which gives the same probabilities).
+        row_shape: (batch, length) where the tokens come as one row, padding included, [batch x length, ...]; else None.
     """
 
     attention_bias: Tensor | None
+    row_shape: tuple[Any, Any] | None = None
 
     @classmethod
     def from_mask(cls, attention_mask: Tensor | None, dtype: str) -> PaddedLayout:
@@ -61,7 +64,7 @@ class PaddedLayout:
         """Attend within each sequence.
 
         Args:
-            query: [batch, length, heads, head size], as are ``key`` and ``value``.
+            query: [batch, length, heads, head size], or one row; as are ``key`` and ``value``.
             key: what is attended to.
             value: what is gathered.
             dropout: the layer that drops attention weights.
@@ -69,18 +72,22 @@ class PaddedLayout:
             training: whether dropout is active.
 
         Returns:
-            The gathered values [batch, length, heads, head size], and the weights [batch, heads, length, length]
-            after softmax and dropout, or None.
+            The gathered values, arranged as the queries are, and the weights [batch, heads, length, length] after
+            softmax and dropout, or None.
         """
-        query, key, value = (ops.transpose(tensor, (0, 2, 1, 3)) for tensor in (query, key, value))
-        # [batch, heads, length, size] -> [batch, heads, length, length]
-        scores = ops.matmul(query / math.sqrt(query.shape[-1]), ops.transpose(key, (0, 1, 3, 2)))
+        shape = ops.shape(query)
+        if self.row_shape is not None:
+            # [batch x length, heads, size] -> [batch, length, heads, size]
+            padded = (*self.row_shape, *shape[1:])
+            query, key, value = (ops.reshape(tensor, padded) for tensor in (query, key, value))
+        # Not Keras's einsum, which transposes by itself: however small, that takes a CPU as long as multiplying.
+        scores = tf.einsum("bqhs,bkhs->bhqk", query / math.sqrt(query.shape[-1]), key)
         if self.attention_bias is not None:
             scores = scores + self.attention_bias
         # Keras warns of a softmax over one entry, which is what a sequence of one token needs.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         weights = dropout(probabilities, training=training)
-        gathered = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        gathered = ops.reshape(tf.einsum("bhqk,bkhs->bqhs", weights, value), shape)
         return gathered, weights if return_weights else None
 
 
@@ -183,13 +190,12 @@ class PackedLayout:
         Returns:
             The gathered values [tokens, heads, head size], and None.
         """
-        inside = PaddedLayout(None)
         gathered = []
         for run in self.packing.runs:
-            shape = (run.sequences, run.length, *query.shape[1:])
-            parts = (ops.reshape(tensor[run.start : run.stop], shape) for tensor in (query, key, value))
+            inside = PaddedLayout(None, (run.sequences, run.length))
+            parts = (tensor[run.start : run.stop] for tensor in (query, key, value))  # [run's tokens, heads, head size]
             values, _ = inside.attend(*parts, dropout=dropout, return_weights=False, training=training)
-            gathered.append(ops.reshape(values, (-1, *query.shape[1:])))  # [run's tokens, heads, head size]
+            gathered.append(values)
         return ops.concatenate(gathered), None
 
 

@@ -27,6 +27,7 @@ from electra_common.weights.shapes import expected_shapes
 from electra_common.weights.tensors import Array, StoredTensor
 from electra_tf.adjusting import TFAdjustableModel
 from electra_tf.initialization import undrawn_weights
+from electra_tf.programs import operations_one_by_one
 
 _BODY_NAME = "electra"
 
@@ -71,10 +72,15 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
         return cls(ElectraConfig.from_dict(options.pop("config")), **options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call the model; a dictionary of inputs, which is what ``fit`` and ``predict`` pass, is spread out first."""
-        if arguments and isinstance(arguments[0], Mapping):
-            return super().__call__(*arguments[1:], **arguments[0], **named)
-        return super().__call__(*arguments, **named)
+        """Call the model; a dictionary of inputs, which is what ``fit`` and ``predict`` pass, is spread out first.
+
+        Outside of graphs and without dropout all layers of the encoder run as one graph, which the first call traces,
+        unless hidden states or attentions are asked for or Keras's ``run_eagerly`` is set.
+        """
+        with operations_one_by_one(self.run_eagerly):
+            if arguments and isinstance(arguments[0], Mapping):
+                return super().__call__(*arguments[1:], **arguments[0], **named)
+            return super().__call__(*arguments, **named)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the loss of this model's head, or None: the encoder has no head.

@@ -10,7 +10,10 @@ PT = REPOSITORY / "src" / "electra_pt"
 TF = REPOSITORY / "src" / "electra_tf"
 
 # What only one framework needs, with the reason.
-ONLY_TF_FILES = {"outputs.py": "Keras must be told about output classes; torch takes dictionaries apart by itself"}
+ONLY_TF_FILES = {
+    "outputs.py": "Keras must be told about output classes; torch takes dictionaries apart by itself",
+    "programs.py": "outside of graphs TensorFlow starts an operation for longer than it computes",
+}
 ONLY_PT_FILES = {
     "dropout.py": "torch draws dropout slowly on a CPU; TensorFlow does not",
     "prepacking.py": "oneDNN's order of weights outside of graphs; TensorFlow has no such operation",

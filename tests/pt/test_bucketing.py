@@ -67,6 +67,18 @@ def test_every_batch_has_one_of_the_few_shapes():
     assert set(shapes) == {(2, 4, 24), (2, 8, 24), (2, 19, 24)}
 
 
+def test_without_boundaries_a_batch_is_as_long_as_its_longest_row():
+    model = electra_pt.ElectraForPreTraining(CONFIG).eval()
+    shapes = []
+    layer = model.electra.encoder.layer[0]
+    layer.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output[0].shape)))
+    inputs = rows_of([15, 1, 3, 4, 9, 2, 8, 15, 5])
+    found = predict_in_buckets(model, inputs, batch_size=2)
+    assert shapes == [(2, 2, 24), (2, 4, 24), (2, 8, 24), (2, 15, 24), (1, 15, 24)]
+    real = inputs["attention_mask"] == 1
+    assert_close("logits", whole_batch(model, inputs)["logits"][real], found["logits"][real], FORWARD)
+
+
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [

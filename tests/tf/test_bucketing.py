@@ -52,12 +52,35 @@ def test_buckets_give_what_padding_gives(head):
         assert_close(name, *pair, FORWARD)
 
 
+def watch_shapes(monkeypatch, model, shapes):
+    encoder = model.electra.encoder
+    call = encoder.call
+
+    def watched(states, **options):
+        shapes.append(tuple(states.shape))
+        return call(states, **options)
+
+    monkeypatch.setattr(encoder, "call", watched)
+
+
+def test_without_boundaries_one_program_serves_all_lengths(monkeypatch):
+    model = electra_tf.TFElectraForPreTraining(CONFIG)
+    shapes = []
+    watch_shapes(monkeypatch, model, shapes)
+    inputs = rows_of([15, 1, 3, 4, 9, 2, 8, 15, 5])
+    found = predict_in_buckets(model, inputs, batch_size=2)
+    assert shapes == [(None, None, 24)]
+    predict_in_buckets(model, rows_of([2, 6, 11], width=13), batch_size=3)
+    assert len(shapes) == 1
+    real = inputs["attention_mask"] == 1
+    assert_close("logits", whole_batch(model, inputs)["logits"][real], found["logits"][real], FORWARD)
+    assert not found["logits"][1, 2:].any()  # beyond the batch of the rows of one token and two
+
+
 def test_every_batch_has_one_of_the_few_shapes(monkeypatch):
     model = electra_tf.TFElectraForPreTraining(CONFIG)
     shapes = []
-    layer = model.electra.encoder.layer[0].intermediate
-    call = layer.call
-    monkeypatch.setattr(layer, "call", lambda states: shapes.append(tuple(states.shape)) or call(states))
+    watch_shapes(monkeypatch, model, shapes)
     predict_in_buckets(model, rows_of([15, 1, 3, 4, 9, 2, 8, 15, 5]), boundaries=(4, 8, 19), batch_size=2)
     assert set(shapes) == {(2, 4, 24), (2, 8, 24), (2, 19, 24)}
     assert len(shapes) == 3  # one trace for each

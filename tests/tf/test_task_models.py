@@ -86,9 +86,9 @@ def test_outputs_have_the_fields_and_the_order_of_transformers(model_class):
     logits = ["start_logits", "end_logits"] if model_class is TFElectraForQuestionAnswering else ["logits"]
     assert list(output) == ["loss", *logits, "hidden_states", "attentions"]
     assert output.loss.shape == ()
-    plain = model(**inputs, return_dict=False)
+    plain = model(**inputs, output_attentions=True, return_dict=False)
     assert isinstance(plain, tuple)
-    assert len(plain) == 1 + len(logits)
+    assert len(plain) == 2 + len(logits)
     assert_close("logits", plain[1], output[1], 0.0)
 
 
