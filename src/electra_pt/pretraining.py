@@ -115,7 +115,8 @@ def start_positions(model: ElectraForJointPreTraining) -> None:
     """Let the position embeddings of new networks start as sines and cosines."""
     for network in model.networks().values():
         table, deviation = network.electra.embeddings.position_embeddings.weight, network.config.initializer_range
-        table.copy_(torch.from_numpy(sinusoidal_positions(*table.shape, deviation)))
+        count, width = table.shape
+        table.copy_(torch.from_numpy(sinusoidal_positions(count, width, deviation)))
 
 
 def compute_gradients(

@@ -113,7 +113,8 @@ def start_positions(model: TFElectraForJointPreTraining) -> None:
     """Let the position embeddings of new networks start as sines and cosines."""
     for network in model.networks().values():
         table, deviation = network.electra.embeddings.position_embeddings.embeddings, network.config.initializer_range
-        table.assign(sinusoidal_positions(*table.shape, deviation))
+        count, width = table.shape
+        table.assign(sinusoidal_positions(count, width, deviation))
 
 
 def compute_gradients(
