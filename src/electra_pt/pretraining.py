@@ -21,6 +21,7 @@ from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
+from electra_common.pretraining.starting import config_overrides
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.optimizer import ElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_pt.processes import RunProcesses, open_processes, to_tensors
@@ -87,14 +88,13 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
             settings.start_from,
             generator=settings.start_generator_from,
             objective=objective,
-            hidden_dropout_prob=settings.recipe.dropout,
-            attention_probs_dropout_prob=settings.recipe.dropout,
+            **config_overrides(settings),
         )
     else:
         model = ElectraForJointPreTraining(*run.configs, objective)
         if settings.recipe.positions == "sinusoidal":
             start_positions(model)
-    run.check_model(model.config)
+    run.check_networks({name: network.config for name, network in model.networks().items()})
     model.train().to(processes.device)
     recipe = settings.recipe
     optimizer = electra_adam(

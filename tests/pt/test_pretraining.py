@@ -13,9 +13,12 @@ torch = pytest.importorskip("torch")
 from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
 from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint, read_run  # noqa: E402
+from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_pt import ElectraForMaskedLM, ElectraForPreTraining  # noqa: E402
 from electra_pt import pretraining as loop  # noqa: E402
 from electra_pt.pretraining import pretrain  # noqa: E402
+from support.fixtures import GOOGLE  # noqa: E402
+from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
 from support.killed_runs import kill_and_compare  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
     VOCABULARY,
@@ -198,3 +201,26 @@ def test_a_vocabulary_of_another_corpus_is_refused(data, tmp_path):
 def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path):
     """`make check-kills` does it twenty times, in both frameworks."""
     assert len(kill_and_compare("pt", tmp_path, kills=2)) == 2
+
+
+def test_a_run_goes_on_from_googles_checkpoint_with_its_step_and_its_adam(tmp_path, capsys):
+    pretrain(settings_to_go_on(tmp_path, stop_at=7))
+    check_one_more_step(tmp_path / "run", read_optimizer_state(GOOGLE / "trained" / "model.ckpt-6")[1])
+    assert "goes on from its step 6 with its state of Adam" in capsys.readouterr().err
+
+
+def test_adam_starts_at_zero_where_that_is_asked_for_or_nothing_else_is_there(tmp_path, capsys):
+    assert pretrain(settings_to_go_on(tmp_path, fresh_optimizer=True, stop_at=1)).step == 1
+    assert "the weights alone; Adam starts at zero" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("steps=6", "was trained for 6 steps, and the recipe has 6 in all: set more steps, or .*--fresh-optimizer"),
+        ("generator_intermediate_size=64", r"generator intermediate_size 128 \(recipe and data: 64\); choose another"),
+    ],
+)
+def test_weights_and_a_recipe_that_do_not_go_together_are_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain(settings_to_go_on(tmp_path, change), quiet=True)

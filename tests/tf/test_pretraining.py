@@ -11,8 +11,11 @@ tf = pytest.importorskip("tensorflow")
 from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
 from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_run  # noqa: E402
+from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E402
 from electra_tf.pretraining import pretrain  # noqa: E402
+from support.fixtures import GOOGLE  # noqa: E402
+from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
 from support.killed_runs import kill_and_compare  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
     VOCABULARY,
@@ -107,3 +110,9 @@ def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data
 def test_a_run_killed_at_a_random_moment_ends_in_the_same_bits(tmp_path):
     """`make check-kills` does it twenty times, in both frameworks."""
     assert len(kill_and_compare("tf", tmp_path, kills=1)) == 1
+
+
+def test_a_run_goes_on_from_googles_checkpoint_with_its_step_and_its_adam(tmp_path, capsys):
+    pretrain(settings_to_go_on(tmp_path, stop_at=7))
+    check_one_more_step(tmp_path / "run", read_optimizer_state(GOOGLE / "trained" / "model.ckpt-6")[1])
+    assert "goes on from its step 6 with its state of Adam" in capsys.readouterr().err

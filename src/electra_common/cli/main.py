@@ -48,7 +48,8 @@ Heads = Annotated[
     ),
 ]
 Answering = Annotated[
-    str | None, typer.Option("--model", help="Folder, file or Hub name; needed, as long as the package has no model of its own.")
+    str | None,
+    typer.Option("--model", help="Folder, file or Hub name; needed, for the package has no model of its own yet."),
 ]
 Tokenizer = Annotated[
     str | None, typer.Option("--tokenizer", help="Folder, file or Hub name; by default the one beside the model.")

@@ -77,6 +77,9 @@ def run_command(
         str | None, typer.Option("--from", help="Weights to start from: two networks, or a discriminator.")
     ] = None,
     generator_from: Annotated[str | None, typer.Option(help="The generator that goes with --from.")] = None,
+    fresh_optimizer: Annotated[
+        bool, typer.Option("--fresh-optimizer", help="With --from: leave its step and its state of Adam aside.")
+    ] = False,
     accumulation: Annotated[int, typer.Option(min=1, help="Micro-batches for each step, to save memory.")] = 1,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     compile: Annotated[bool, typer.Option("--compile", help="torch.compile, or XLA in TensorFlow.")] = False,
@@ -103,6 +106,7 @@ def run_command(
             seed=seed,
             start_from=start_from,
             start_generator_from=generator_from,
+            fresh_optimizer=fresh_optimizer,
             accumulation=accumulation,
             precision=precision,
             compile=compile,

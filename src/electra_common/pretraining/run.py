@@ -44,8 +44,10 @@ from electra_common.pretraining.run_folder import (
 from electra_common.pretraining.schedule import scheduled_rate
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.shards import ExampleShards
+from electra_common.pretraining.starting import check_configs, state_to_start_from
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.weights.atomic import write_files
+from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -101,6 +103,9 @@ class PretrainingRun:
         self.moments: Moments | None = None
         if resume_from is not None:
             self.state, self.moments = read_checkpoint(resume_from)
+        elif settings.start_from is not None:
+            self.state, self.moments, note = state_to_start_from(settings)
+            reporter.note(note)
         self.first_step = self.state.step
         self._held_out, self._folder, self._reporter, self._processes = held_out, folder, reporter, processes
         self._batches = PretrainingBatches(
@@ -128,15 +133,10 @@ class PretrainingRun:
         if first < last:
             yield from enumerate(self._batches.steps(first, last), first)
 
-    def check_model(self, config: ElectraConfig) -> None:
-        """Raise ValueError unless a network that the run starts from can read the examples."""
-        expected = self.configs[0]
-        for name in ("vocab_size", "max_position_embeddings"):
-            found, needed = getattr(config, name), getattr(expected, name)
-            if found < needed if name == "max_position_embeddings" else found != needed:
-                raise ValueError(
-                    f"the weights to start from have {name} {found}, the examples and the recipe need {needed}"
-                )
+    def check_networks(self, found: Mapping[str, ElectraConfig]) -> None:
+        """Raise ValueError unless networks, by name, have the sizes that recipe and data ask for."""
+        discriminator, generator = self.configs
+        check_configs(found, {DISCRIMINATOR: discriminator, GENERATOR: generator or discriminator})
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
