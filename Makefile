@@ -11,8 +11,10 @@ STAMP := $(VENV)/.installed
 TRANSFORMERS_4 := .venv-transformers-4
 WRITTEN := build/transformers-4
 PYTEST := $(BIN)/python -m pytest -q
-# Two processes for two cores; each file stays in one process, so module fixtures are made once.
-PARALLEL := -n 2 --dist loadfile
+# Two processes for two cores, with one thread each or they fight. Each starts with one half of the files in order, so
+# module fixtures are made once; whichever is done first takes half of what the other still has.
+PARALLEL := -n 2 --dist worksteal
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills clean
@@ -43,16 +45,16 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 # The suite as a user of one framework would see it: the other one cannot be imported, in subprocesses neither.
-# What is marked `once` takes long and has nothing to do with frameworks: it runs in the first of the two.
+# What is marked `once` has nothing to do with frameworks (tests/conftest.py says what): it runs in the first of the two.
 test-pytorch: $(STAMP)
-	PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both"
+	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both"
 
 test-tensorflow: $(STAMP)
-	PYTHONPATH=$(CURDIR)/tests/without/torch $(PYTEST) $(PARALLEL) -m "not both and not once"
+	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/torch $(PYTEST) $(PARALLEL) -m "not both and not once"
 
-# What needs both runs each framework in a process of its own; pytest itself imports neither.
+# What needs both runs each framework in a process of its own, once for each file; pytest itself imports neither.
 test-both: $(STAMP)
-	$(PYTEST) -m both tests/equivalence tests/cli tests/docs
+	$(ONE_THREAD) $(PYTEST) -n 2 --dist loadfile -m both tests/equivalence tests/cli tests/docs
 
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

@@ -1,11 +1,27 @@
 """Which frameworks this run has. A test module that needs one says so with `pytest.importorskip` at its top."""
 
 import importlib.util
+import inspect
+import re
 from pathlib import Path
 
 import pytest
 
-_HIDDEN = Path(__file__).parent / "without"
+_TESTS = Path(__file__).parent
+_HIDDEN = _TESTS / "without"
+# What is tested here needs no framework, so `make test` runs it in the first of its two suites only.
+_WITHOUT_FRAMEWORKS = (
+    "architecture",
+    "cli/test_commands.py",
+    "cli/test_pretrain_plot.py",
+    "cli/test_pretrain_prepare.py",
+    "cli/test_tokenize.py",
+    "common",
+    "docs/test_pages.py",
+    "reference/test_tokenizers_transformers.py",
+)
+_ASK = r"\b(importorskip\((?!\"transformers\")|is_installed\()"
+_ASKS, _MODULE_ASKS = re.compile(_ASK), re.compile(rf"^\w.*{_ASK}", re.MULTILINE)
 
 
 def is_installed(name):
@@ -14,9 +30,19 @@ def is_installed(name):
     return spec is not None and _HIDDEN not in Path(spec.origin or "").parents
 
 
+def _needs_no_framework(item):
+    """Whether a test is about what needs no framework, and neither it nor its module asks which one is installed."""
+    if not any(item.path.is_relative_to(_TESTS / name) for name in _WITHOUT_FRAMEWORKS):
+        return False
+    return not (_ASKS.search(inspect.getsource(item.obj)) or _MODULE_ASKS.search(inspect.getsource(item.module)))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by marker
 def pytest_collection_modifyitems(items):
-    """Skip what needs both frameworks where one is missing."""
+    """Mark what needs to run in one suite only, and skip what needs both frameworks where one is missing."""
     missing = [name for name in ("torch", "tensorflow") if not is_installed(name)]
     for item in items:
         if missing and item.get_closest_marker("both"):
             item.add_marker(pytest.mark.skip(reason=f"{' and '.join(missing)} not installed"))
+        if _needs_no_framework(item):
+            item.add_marker(pytest.mark.once)

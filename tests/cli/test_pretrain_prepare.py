@@ -13,8 +13,6 @@ from electra_common.pretraining.shards import ExampleShards
 from electra_common.tokenization.training import train_tokenizer
 from support.tokenizers import ENGLISH
 
-pytestmark = pytest.mark.once
-
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):

@@ -10,8 +10,6 @@ import pytest
 
 from support.tokenizers import ENGLISH, VOCABULARY, shared
 
-pytestmark = pytest.mark.once  # a process for each command, and no framework in any
-
 
 def electra(*arguments, input=None, code=0):
     finished = subprocess.run(

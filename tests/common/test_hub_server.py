@@ -75,7 +75,6 @@ def test_without_safetensors_the_next_safest_form_is_fetched(repository, tmp_pat
     assert content["components"][0]["fingerprint"] == EXPECTED
 
 
-@pytest.mark.once
 def test_what_was_fetched_once_is_there_without_a_network(repository, tmp_path):
     with hub_server(NAME, repository) as (address, _):
         assert inspect(NAME, tmp_path / "cache", address).returncode == 0
@@ -118,7 +117,6 @@ def test_a_repository_that_is_not_there_is_one_clear_line(repository, tmp_path):
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.once
 def test_a_download_that_breaks_off_is_an_error_and_never_a_checkpoint(repository, tmp_path):
     cache = tmp_path / "cache"
     with hub_server(NAME, repository, broken=["model.safetensors"]) as (address, _):
@@ -200,7 +198,6 @@ for kind in (ElectraTokenizer, ElectraTokenizerFast):
 """
 
 
-@pytest.mark.once
 def test_a_tokenizer_by_name_is_fetched_without_weights(repository, tmp_path):
     from support.tokenizers import VOCABULARY
 

@@ -8,6 +8,7 @@ from support.examples import (
     assert_output,
     console_examples,
     needs_both,
+    needs_one,
     python_sessions,
     run_console,
     run_session,
@@ -15,11 +16,21 @@ from support.examples import (
 
 
 def _console_parameters():
-    marks = {True: pytest.mark.both, False: ()}
-    return [pytest.param(item, id=item.place, marks=marks[needs_both(item)]) for item in console_examples()]
+    return [pytest.param(item, id=item.place, marks=_marks_of_console(item)) for item in console_examples()]
 
 
-@pytest.mark.parametrize("session", python_sessions(), ids=lambda session: session.name)
+def _marks_of_console(example):
+    if needs_both(example):
+        return pytest.mark.both
+    return () if needs_one(example) else pytest.mark.once
+
+
+def _session_parameters():
+    sessions = python_sessions()
+    return [pytest.param(item, id=item.name, marks=() if item.family else pytest.mark.once) for item in sessions]
+
+
+@pytest.mark.parametrize("session", _session_parameters())
 def test_python_examples(session, tmp_path):
     missing = [name for name in FRAMEWORKS.get(session.family, ()) if not is_installed(name)]
     if missing:

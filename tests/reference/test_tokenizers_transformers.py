@@ -112,7 +112,6 @@ def test_all_texts_give_the_fields_of_transformers(theirs, kind):
 TEXT_FILES = dict(texts_below(TESTS / "fixtures" / "texts"))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("file", TEXT_FILES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_texts_in_all_languages_give_the_fields_of_transformers(theirs, kind, file):

@@ -15,6 +15,7 @@ PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 FRAMEWORKS = {"electra_pt": ("torch",), "electra_tf": ("tensorflow", "keras")}
 LABELS = {"electra_pt": "PyTorch", "electra_tf": "TensorFlow"}
 BOTH_FRAMEWORKS = ("electra compare", "electra demo")
+ONE_FRAMEWORK = ("electra detect", "electra fill-mask", "electra pretrain run")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
 _END_OF_BLOCK = "-- end of block --"
@@ -96,6 +97,11 @@ def console_examples():
 def needs_both(example):
     """Whether a console example runs both frameworks."""
     return any(command in example.code for command in BOTH_FRAMEWORKS)
+
+
+def needs_one(example):
+    """Whether a console example runs the framework that is installed."""
+    return any(command in example.code for command in ONE_FRAMEWORK)
 
 
 def run_session(session, folder):

@@ -30,8 +30,6 @@ SEGMENTS = SegmentOptions(max_length=37)
 READING = ReadingOptions(held_out=0.3, seed=5, block_characters=700)
 SHARD_BYTES = 900
 
-pytestmark = pytest.mark.once  # many preparations, and no framework in any
-
 
 @cache
 def small():

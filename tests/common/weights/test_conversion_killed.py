@@ -16,7 +16,7 @@ from electra_common.weights.saving import WRITABLE_FORMATS, save_folder
 from electra_common.weights.shapes import expected_shapes
 from support.tiny_networks import stored
 
-pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL"), pytest.mark.once]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL")
 # About 16 MB, so that writing takes long enough to be hit.
 CONFIG = ElectraConfig(
     vocab_size=30_000, embedding_size=96, hidden_size=120, num_hidden_layers=4, num_attention_heads=4,

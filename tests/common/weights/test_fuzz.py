@@ -19,8 +19,6 @@ from electra_common.weights.fingerprint import fingerprint
 from support.every_form import FORMS, arrays, write_form
 from support.tiny_networks import stored
 
-pytestmark = pytest.mark.once  # what a file does to a reader is the same without either framework
-
 CASES = int(os.environ.get("ELECTRA_FUZZ_CASES", "1000"))
 SLACK = 8 << 20
 MEASURED = 8  # one case in so many is held to its share of memory to the byte, all of them to the address space

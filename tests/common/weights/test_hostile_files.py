@@ -20,8 +20,6 @@ from support.bundle_writer import write_bundle
 from support.fixtures import GOOGLE, TRANSFORMERS
 from support.lies import lie_about_bundle, lie_about_safetensors
 
-pytestmark = pytest.mark.once  # what a file does to a reader is the same without either framework
-
 CASES = 200
 GOOGLE_CLASSES = ("ElectraForPreTraining", "ElectraForMaskedLM")
 SLACK_BYTES = 8 << 20

@@ -9,8 +9,6 @@ import pytest
 from electra_common.tokenization.python.normalization import Normalizer
 from support.tokenizer_comparison import bert_vocabulary, both, first_difference
 
-pytestmark = pytest.mark.once
-
 ALL_OPTIONS = [
     dict(zip(("lowercase", "strip_accents", "tokenize_chinese_chars", "clean_text"), values, strict=True))
     for values in itertools.product((True, False), (None, True, False), (True, False), (True, False))

@@ -15,8 +15,6 @@ from support.awkward_texts import (
 )
 from support.tokenizer_comparison import both, observed
 
-pytestmark = pytest.mark.once
-
 # ELECTRA_THOROUGH=1 makes 200,000 inputs instead of 20,000.
 TOKENIZERS = 2000 if os.environ.get("ELECTRA_THOROUGH") == "1" else 200
 BATCHES, INPUTS = 20, 5

@@ -16,8 +16,6 @@ from support.awkward_texts import awkward_text, generator
 from support.fixtures import TESTS
 from support.tokenizer_comparison import bert_vocabulary, first_difference, rust_tokenizer, texts_below
 
-pytestmark = pytest.mark.once
-
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
 OPTIONS = ({}, {"lowercase": False}, {"strip_accents": False}, {"lowercase": False, "strip_accents": True})
 # Words in which Latin letters stand for Greek ones: a capital sigma at the end of a word becomes another small letter.

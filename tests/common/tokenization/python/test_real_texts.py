@@ -8,8 +8,6 @@ from electra_common.tokenization.python.normalization import Normalizer
 from support.fixtures import DEMO_DATA, TESTS
 from support.tokenizer_comparison import bert_vocabulary, both, first_difference, texts_below
 
-pytestmark = pytest.mark.once
-
 TEXTS = dict(texts_below(TESTS / "fixtures/texts"))
 TEXTS["english.txt"] = (DEMO_DATA / "english.txt").read_text(encoding="utf-8")
 OPTIONS = ({}, {"lowercase": False}, {"strip_accents": False}, {"tokenize_chinese_chars": False, "clean_text": False})

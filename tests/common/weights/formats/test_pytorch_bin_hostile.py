@@ -20,8 +20,6 @@ from support.fixtures import TRANSFORMERS
 from support.tiny_networks import assert_same_bytes, random_arrays, stored
 from support.torch_files import group, integer, items, name_of, pickled, state, storage, tensor, text
 
-pytestmark = pytest.mark.once  # what a file does to a reader is the same without either framework
-
 SLACK_BYTES = 8 << 20
 WRITERS = {"archive": torch.write_archive, "stream": torch.write_stream}
 FORMS = pytest.mark.parametrize("write", list(WRITERS.values()), ids=list(WRITERS))

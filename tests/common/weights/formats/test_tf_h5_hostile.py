@@ -18,8 +18,6 @@ from electra_common.weights.formats.tf_h5 import read_tf_h5
 from support.fixtures import TRANSFORMERS
 from support.keras_h5 import expected_of, layers_of, write_keras
 
-pytestmark = pytest.mark.once  # what a file does to a reader is the same without either framework
-
 CASES = 250
 SLACK_BYTES = 1 << 20
 NAME = "tf_electra_model_3/electra/x:0"
