@@ -2,7 +2,8 @@
 #   make demo   one checkpoint through both frameworks, side by side
 #   make test   everything that must hold before a change is merged; what .ci/run calls
 # Others: make bench, make docs, make clean, and the parts of make test by name; make check-transformers-4 opens what is
-# written here in transformers 4.57.6, PyTorch and TensorFlow, in an environment of its own; make check-kills kills runs.
+# written here in transformers 4.57.6, PyTorch and TensorFlow, in an environment of its own; make check-kills kills runs;
+# make check-unicode takes every character through the tokenizer with all its options.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,10 +18,10 @@ PARALLEL := -n 2 --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills clean
+.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills check-unicode clean
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -5
+	@sed -n 's/^# \?//p' Makefile | head -6
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -72,6 +73,10 @@ $(TRANSFORMERS_4)/.installed:
 check-kills: $(STAMP)
 	cd tests && ../$(BIN)/python -m support.killed_runs pt 20
 	cd tests && ../$(BIN)/python -m support.killed_runs tf 20
+
+# Half an hour; make test takes every assigned character with the options of the released models, and samples of the rest.
+check-unicode: $(STAMP)
+	ELECTRA_THOROUGH=1 $(PYTEST) $(PARALLEL) tests/common/tokenization/python
 
 check-transformers-4: $(STAMP) $(TRANSFORMERS_4)/.installed
 	rm -rf $(WRITTEN)
