@@ -1,4 +1,4 @@
-"""One step of training on two replicas, or on one: `python mirrored_worker.py REPLICAS FOLDER`; leaves `weights.npz`.
+"""Three steps of training on one replica, and on two: `python mirrored_worker.py FOLDER` leaves `1.npz` and `2.npz`.
 
 A process of its own, for devices must be made before TensorFlow starts.
 """
@@ -14,23 +14,31 @@ from electra_common import ElectraConfig
 from electra_tf import TFElectraForTokenClassification
 from electra_tf.pretrained import canonical_state
 
-replicas, folder = int(sys.argv[1]), Path(sys.argv[2])
+folder = Path(sys.argv[1])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
-assert strategy.num_replicas_in_sync == replicas
-
-keras.utils.set_random_seed(5)
 config = ElectraConfig(
-    vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
     intermediate_size=40, max_position_embeddings=19, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
 )  # fmt: skip
 random = np.random.default_rng(0)
 ids = random.integers(1, 97, (8, 11)).astype("int32")
 labels = random.integers(0, 2, (8, 11)).astype("int32")
-with strategy.scope():
-    model = TFElectraForTokenClassification(config)
-    model.compile(keras.optimizers.SGD(0.01))
-history = model.fit({"input_ids": ids, "labels": labels}, batch_size=8, epochs=3, shuffle=False, verbose=0).history
-state = {name: np.asarray(variable) for name, variable in canonical_state(model).items()}
-np.savez(folder / "weights.npz", losses=history["loss"], **state)
+
+
+def train(replicas):
+    """Train a model from the same weights on the same batch, and return its losses and weights."""
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
+    assert strategy.num_replicas_in_sync == replicas
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        model = TFElectraForTokenClassification(config)
+        model.compile(keras.optimizers.SGD(0.01))
+    inputs = {"input_ids": ids, "labels": labels}
+    losses = model.fit(inputs, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
+    state = {name: np.asarray(variable) for name, variable in canonical_state(model).items()}
+    return {"losses": losses, **state}
+
+
+for replicas in (1, 2):
+    np.savez(folder / f"{replicas}.npz", **train(replicas))

@@ -24,6 +24,8 @@ CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=3, num_attention_heads=3,
     intermediate_size=40, max_position_embeddings=19, initializer_range=0.3,
 )  # fmt: skip
+# For what compiles: each layer that is traced takes seconds.
+ONE_LAYER, TWO_LAYERS = (CONFIG.replace(num_hidden_layers=layers) for layers in (1, 2))
 # Keras 3.15 asks its variables for arrays in the way that numpy 2 announces the end of; nothing here can change that.
 KERAS_ARRAYS = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
 IDS = np.arange(1, 27, dtype="int32").reshape(2, 13)
@@ -66,7 +68,7 @@ def test_new_rows_are_drawn_and_new_biases_are_zero():
 @pytest.mark.filterwarnings(KERAS_ARRAYS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_resized_model_is_trained_and_saved(tmp_path, tied):
-    model = TFElectraForMaskedLM(CONFIG.replace(tie_word_embeddings=tied))
+    model = TFElectraForMaskedLM(ONE_LAYER.replace(tie_word_embeddings=tied))
     model.resize_token_embeddings(99, pad_to_multiple_of=8)
     assert model.config.vocab_size == 104
     assert ("generator_lm_head.weight" in canonical_state(model)) == (not tied)
@@ -84,7 +86,7 @@ def test_a_resized_model_is_trained_and_saved(tmp_path, tied):
 
 
 def test_a_compiled_model_goes_on_after_resizing():
-    model = TFElectraForPreTraining(CONFIG)
+    model = TFElectraForPreTraining(ONE_LAYER)
     labels = {"logits": np.ones((2, 13))}
     for size in (97, 120):
         model.resize_token_embeddings(size)
@@ -211,7 +213,7 @@ def gradients(model, jit_compile=None):
 
 @pytest.mark.parametrize("jit_compile", [None, False, True])
 def test_gradient_checkpointing_gives_the_same_gradients_with_dropout(jit_compile, monkeypatch):
-    model = TFElectraForPreTraining(CONFIG)
+    model = TFElectraForPreTraining(TWO_LAYERS)
     expected = gradients(model, jit_compile)
     calls = []
     layer = model.electra.encoder.layer[1].intermediate
@@ -239,7 +241,7 @@ def test_gradient_checkpointing_leaves_attentions_alone():
 
 
 def test_gradient_checkpointing_works_in_fit():
-    model = TFElectraForPreTraining(CONFIG)
+    model = TFElectraForPreTraining(TWO_LAYERS)
     model.gradient_checkpointing_enable()
     model.compile(keras.optimizers.SGD(0.5), loss={"logits": keras.losses.BinaryCrossentropy(from_logits=True)})
     history = model.fit({"input_ids": IDS}, {"logits": np.ones((2, 13))}, epochs=5, verbose=0).history

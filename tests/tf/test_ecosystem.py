@@ -228,12 +228,10 @@ def test_the_same_seed_gives_the_same_training():
 
 
 def test_two_replicas_train_as_one_does(tmp_path):
+    run_script(Path(__file__).parent / "mirrored_worker.py", tmp_path)
     results = []
     for replicas in (1, 2):
-        folder = tmp_path / str(replicas)
-        folder.mkdir()
-        run_script(Path(__file__).parent / "mirrored_worker.py", replicas, folder)
-        with np.load(folder / "weights.npz") as file:
+        with np.load(tmp_path / f"{replicas}.npz") as file:
             results.append({name: file[name] for name in file.files})
     assert results[0]["losses"][-1] < results[0]["losses"][0]
     assert_all_close(results[0], results[1], FORWARD)
