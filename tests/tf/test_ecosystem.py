@@ -1,4 +1,7 @@
-"""What Keras users do with any model: fit with its own loss or Keras's, tf.data, precision, export, strategies."""
+"""What Keras users do with any model: fit with its own loss or Keras's, tf.data, precision, export, strategies.
+
+XLA, which Keras takes by itself, compiles for seconds: what is not about it goes without.
+"""
 
 from pathlib import Path
 
@@ -78,7 +81,7 @@ def test_labels_may_be_the_targets(head):
     """By the names of arguments, by the names of outputs, and alone: all give the loss of labels among the inputs."""
     inputs, labels = batch_for(head), labels_for(head)
     model = getattr(electra_tf, head)(STILL)
-    model.compile()
+    model.compile(jit_compile=False)
     expected = float(model(**inputs, **labels).loss)
     targets = [labels, {output_name(name): value for name, value in labels.items()}]
     targets += [labels["labels"]] if "labels" in labels else []
@@ -89,7 +92,8 @@ def test_labels_may_be_the_targets(head):
 def test_keras_metrics_go_with_the_own_loss():
     head = "TFElectraForTokenClassification"
     model = TFElectraForTokenClassification(STILL)
-    model.compile(keras.optimizers.SGD(0.3), metrics={"logits": ["sparse_categorical_accuracy"]})
+    metrics = {"logits": ["sparse_categorical_accuracy"]}
+    model.compile(keras.optimizers.SGD(0.3), metrics=metrics, jit_compile=False)
     targets = {"logits": labels_for(head)["labels"]}
     history = fit(model, batch_for(head), targets)
     accuracy = next(values for name, values in history.items() if "accuracy" in name)
@@ -122,6 +126,7 @@ def test_keras_losses_and_metrics_by_output():
         keras.optimizers.SGD(0.3),
         loss={"start_logits": cross_entropy, "end_logits": cross_entropy},
         metrics={"start_logits": ["sparse_categorical_accuracy"]},
+        jit_compile=False,
     )
     targets = {output_name(name): value for name, value in labels_for(head).items()}
     history = fit(model, batch_for(head), targets)
@@ -147,7 +152,7 @@ def test_callbacks_see_the_own_loss(tmp_path):
 def test_tf_data_feeds_batches_of_other_sizes():
     head = "TFElectraForTokenClassification"
     model = TFElectraForTokenClassification(STILL)
-    model.compile(keras.optimizers.SGD(0.3))
+    model.compile(keras.optimizers.SGD(0.3), jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices({**batch_for(head), **labels_for(head)})
     losses = fit(model, data.repeat(3).batch(4), batch_size=None, shuffle=False)[
         "loss"

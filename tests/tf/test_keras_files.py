@@ -70,7 +70,7 @@ def test_a_compiled_model_goes_on_training_where_it_was(tmp_path):
         CONFIG.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     )  # without dropout, so that both go the same way
     loss = {"logits": keras.losses.BinaryCrossentropy(from_logits=True)}
-    model.compile(optimizer=keras.optimizers.AdamW(1e-2), loss=loss)
+    model.compile(optimizer=keras.optimizers.AdamW(1e-2), loss=loss, jit_compile=False)  # XLA compiles for seconds
     model.fit({"input_ids": IDS}, {"logits": labels}, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
@@ -158,6 +158,7 @@ def test_a_compiled_models_file_is_read_without_its_optimizer(tmp_path):
         optimizer=keras.optimizers.AdamW(1e-2),
         loss={"logits": keras.losses.BinaryCrossentropy(from_logits=True)},
         metrics={"logits": [keras.metrics.BinaryAccuracy()]},
+        jit_compile=False,
     )
     model.fit({"input_ids": IDS}, {"logits": (IDS % 2).astype("float32")}, verbose=0)
     model.save(tmp_path / "x.keras")
