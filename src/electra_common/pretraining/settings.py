@@ -22,8 +22,8 @@ class RunSettings:
         seed: of everything that is drawn: weights, order of examples, masks, replacements, dropout.
         start_from: weights to start from: a folder of two networks, a Google checkpoint, or a discriminator.
         start_generator_from: the generator, where ``start_from`` holds a discriminator alone.
-        fresh_optimizer: start Adam at zero and the schedule at its beginning, even where ``start_from``, a checkpoint of
-            a run or of Google's code, holds Adam's state and a step to go on from.
+        fresh_optimizer: start Adam at zero and the schedule at its beginning, even where ``start_from``, a checkpoint
+            of a run or of Google's code, holds Adam's state and a step to go on from.
         accumulation: micro-batches for each step and process, to save memory; the result is that of one.
         precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers; weights and losses stay float32.
         compile: ``torch.compile``, or XLA in TensorFlow.
