@@ -1,8 +1,8 @@
 """Several processes that compute pre-training runs together, started as a launcher would, without its overhead.
 
-`python -m support.run_processes FAMILY COUNT JOBS` imports a framework once and forks: each child has its number, one
-thread and the environment that the framework reads, and carries out every job of the file JOBS. The outcome of each (its
-step, or its error) is left beside JOBS. A child that has not ended in time is killed with all others.
+`python -m support.run_processes FAMILY COUNT JOBS` imports a framework once and forks. Each child has its number and the
+environment that the framework reads, and carries out every job of the file JOBS. What came of each job, its step or its
+error, is left beside JOBS. Children that have not ended in time are killed.
 """
 
 import importlib
@@ -28,12 +28,21 @@ def run_together(family, count, jobs, folder):
         count: of processes.
         jobs: dictionaries: ``data``, ``out``, ``changes`` of the recipe, ``options`` of the settings; ``fault`` names
             what goes wrong, of :mod:`support.run_faults`.
-        folder: where this may leave its files.
+        folder: where this leaves its files.
     """
     folder.mkdir(exist_ok=True)
     plan = [{**job, "ports": free_ports(count)} for job in jobs]
     (folder / "jobs.json").write_text(json.dumps(plan, default=str))
-    command = [sys.executable, "-W", "error", "-m", "support.run_processes", family, str(count), str(folder / "jobs.json")]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "support.run_processes",
+        family,
+        str(count),
+        str(folder / "jobs.json"),
+    ]
     finish(subprocess.Popen(command, **in_own_group()))
     return [json.loads((folder / f"told-{number}.json").read_text()) for number in range(count)]
 
@@ -44,7 +53,7 @@ def in_own_group(**environment):
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
     variables = {**os.environ, **threads, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     return {
-        "env": variables, "start_new_session": True, "text": True,
+        "env": variables, "process_group": 0, "text": True,
         "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
     }  # fmt: skip
 
