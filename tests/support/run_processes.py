@@ -1,18 +1,19 @@
 """Several processes that compute pre-training runs together, started as a launcher would, without its overhead.
 
-`python -m support.run_processes FAMILY COUNT JOBS` imports a framework once and forks. Each child has its number and the
-environment that the framework reads, and carries out every job of the file JOBS. What came of each job, its step or its
+`python -m support.run_processes FAMILY COUNT JOBS` imports a framework once and forks.
+Each child has its number and the environment that the framework reads, and carries out every job of the file JOBS. What came of each job, its step or its
 error, is left beside JOBS. Children that have not ended in time are killed.
 """
 
 import importlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 
 from support.fixtures import TESTS
@@ -47,6 +48,21 @@ def run_together(family, count, jobs, folder):
     return [json.loads((folder / f"told-{number}.json").read_text()) for number in range(count)]
 
 
+def run_on_devices(count, jobs, folder):
+    """Carry runs of TensorFlow out in one process with so many devices; return what it told of each run."""
+    _start("devices", count, jobs, folder)
+    return json.loads((folder / "told-0.json").read_text())
+
+
+def _start(family, count, jobs, folder):
+    folder.mkdir(exist_ok=True)
+    plan = [{**job, "ports": free_ports(count)} for job in jobs]
+    (folder / "jobs.json").write_text(json.dumps(plan, default=str))
+    arguments = [family, str(count), str(folder / "jobs.json")]
+    program = [sys.executable, "-W", "error", "-m", "support.run_processes"]
+    finish(subprocess.Popen([*program, *arguments], **in_own_group()))
+
+
 def in_own_group(**environment):
     """Return arguments of Popen for a program whose children end with it, each with one thread."""
     threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -70,12 +86,15 @@ def finish(process, code=0):
 
 
 def free_ports(count):
-    """Return ports of this machine that nobody listens to."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return ports of this machine that nobody listens to, below those that the system gives to connections."""
+    found = []
+    for port in random.SystemRandom().sample(range(10_000, 30_000), 100):
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError("no free ports")
 
 
 def environment_of(family, count, number, ports):
@@ -83,6 +102,8 @@ def environment_of(family, count, number, ports):
     if family == "pt":
         place = {"RANK": number, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0]}
         return {name: str(value) for name, value in place.items()}
+    if family == "devices":
+        return {}
     workers = [f"127.0.0.1:{port}" for port in ports]
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": number}})}
 
@@ -92,7 +113,7 @@ def carry_out(family, count, number, file):
     from support import run_faults
     from support.pretraining_runs import tiny_settings
 
-    loop = importlib.import_module(f"electra_{family}.pretraining")
+    loop = importlib.import_module(f"electra_{'pt' if family == 'pt' else 'tf'}.pretraining")
     told = []
     for job in json.loads(file.read_text()):
         os.environ.update(environment_of(family, count, number, job["ports"]))
@@ -119,5 +140,17 @@ def start_children(family, count, file):
     return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)
 
 
+def divide_processor(count):
+    """Let TensorFlow see so many devices."""
+    import tensorflow as tf
+
+    parts = [tf.config.LogicalDeviceConfiguration()] * count
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+
+
 if __name__ == "__main__":
-    sys.exit(start_children(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+    chosen, wanted, plan_file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    if chosen != "devices":
+        sys.exit(start_children(chosen, wanted, plan_file))
+    divide_processor(wanted)
+    carry_out(chosen, wanted, 0, plan_file)
