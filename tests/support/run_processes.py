@@ -1,8 +1,8 @@
 """Several processes that compute pre-training runs together, started as a launcher would, without its overhead.
 
-`python -m support.run_processes FAMILY COUNT JOBS` imports a framework once and forks.
-Each child has its number and the environment that the framework reads, and carries out every job of the file JOBS. What came of each job, its step or its
-error, is left beside JOBS. Children that have not ended in time are killed.
+`python -m support.run_processes FAMILY COUNT JOBS` imports a framework once and forks. Each child has its number and
+the environment that the framework reads, and carries out every job of the file JOBS. What came of each job, its step or
+its error, is left beside JOBS. Children that have not ended in time are killed.
 """
 
 import importlib
