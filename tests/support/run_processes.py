@@ -108,14 +108,15 @@ def environment_of(family, count, number, ports):
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": number}})}
 
 
-def carry_out(family, count, number, file):
-    """Carry all jobs out as one of the processes, and leave what came of them."""
+def carry_out(family, count, number, file, jobs):
+    """Carry jobs out as one of the processes, and leave what came of them."""
     from support import run_faults
     from support.pretraining_runs import tiny_settings
 
     loop = importlib.import_module(f"electra_{'pt' if family == 'pt' else 'tf'}.pretraining")
-    told = []
-    for job in json.loads(file.read_text()):
+    answer = file.parent / f"told-{number}.json"
+    told = json.loads(answer.read_text()) if answer.exists() else []
+    for job in jobs:
         os.environ.update(environment_of(family, count, number, job["ports"]))
         settings = tiny_settings(Path(job["data"]), Path(job["out"]), *job.get("changes", []), **job.get("options", {}))
         with getattr(run_faults, job.get("fault", "none"))(number):
@@ -123,21 +124,25 @@ def carry_out(family, count, number, file):
                 told.append(loop.pretrain(settings, quiet=True).step)
             except Exception as error:
                 told.append(f"{type(error).__name__}: {error}")
-    (file.parent / f"told-{number}.json").write_text(json.dumps(told))
+    answer.write_text(json.dumps(told))
 
 
 def start_children(family, count, file):
-    """Fork the processes of a framework that was imported and has not computed anything; return the worst exit code."""
+    """Fork the processes of a framework that has computed nothing, anew for each job; return the worst exit code."""
     importlib.import_module(f"electra_{family}.pretraining")
-    children = []
-    for number in range(count):
-        child = os.fork()
-        if child == 0:
-            carry_out(family, count, number, file)
-            sys.stdout.flush()
-            os._exit(0)
-        children.append(child)
-    return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)
+    worst = 0
+    for job in json.loads(file.read_text()):
+        children = [_fork(family, count, number, file, job) for number in range(count)]
+        worst = max(worst, *(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children))
+    return worst
+
+
+def _fork(family, count, number, file, job):
+    child = os.fork()
+    if child == 0:
+        carry_out(family, count, number, file, [job])
+        os._exit(0)
+    return child
 
 
 def divide_processor(count):
@@ -153,4 +158,4 @@ if __name__ == "__main__":
     if chosen != "devices":
         sys.exit(start_children(chosen, wanted, plan_file))
     divide_processor(wanted)
-    carry_out(chosen, wanted, 0, plan_file)
+    carry_out(chosen, wanted, 0, plan_file, json.loads(plan_file.read_text()))
