@@ -1,46 +1,23 @@
-"""Several workers, or devices of one, compute the same run in TensorFlow as one does alone, and end together."""
+"""Several devices compute the same run in TensorFlow as one does."""
 
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_common.pretraining.run_folder import read_run
 from electra_tf.pretraining import pretrain
 from support.pretraining_runs import assert_same_run, prepare_tiny_corpus, tiny_settings
-from support.run_processes import run_on_devices, run_together
+from support.run_processes import run_on_devices
 
 SIX_STEPS = ("steps=6", "num_hidden_layers=1")
 OPTIONS = {"log_every": 2, "evaluate_every": 0}
-ANOTHER = "AnotherProcessFailedError: process 0 of 2 failed, and tells why"
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def runs(data, tmp_path_factory):
-    """The folder of runs; `alone` is that of one process."""
-    folder = tmp_path_factory.mktemp("runs")
-    pretrain(tiny_settings(data, folder / "alone", *SIX_STEPS, **OPTIONS), quiet=True)
-    return folder
-
-
-def job(data, out, *changes, fault="none", **options):
-    options = {**OPTIONS, **options}
-    return {"data": data, "out": out, "changes": [*SIX_STEPS, *changes], "options": options, "fault": fault}
-
-
-def test_two_workers_and_then_two_devices_of_one_give_the_losses_and_weights_of_one(data, runs):
-    """The workers of TF_CONFIG stop at one step, though one alone was asked to; the devices go on from there."""
-    stopped = job(data, runs / "shared", fault="second_is_asked_to_stop")
-    refused = job(data, runs / "shared", "learning_rate=1e-3")
-    first, second = run_together("tf", 2, [stopped, refused], runs / "told")
-    assert (first[0], second[0]) == (3, 3)
-    assert [item.name for item in list_checkpoints(runs / "shared")] == ["step-00000003"]
-    assert "holds another run: recipe learning_rate" in first[1]
-    assert second[1] == ANOTHER
-    assert run_on_devices(2, [job(data, runs / "shared")], runs / "told-by-devices") == [6]
-    assert_same_run(runs / "alone", runs / "shared", logs=False)
-    assert [start["processes"] for start in read_run(runs / "shared")["starts"]] == [2, 2]
+def test_two_devices_go_on_with_what_one_began_and_end_as_one_does(tmp_path):
+    data = prepare_tiny_corpus(tmp_path)
+    pretrain(tiny_settings(data, tmp_path / "alone", *SIX_STEPS, **OPTIONS), quiet=True)
+    pretrain(tiny_settings(data, tmp_path / "shared", *SIX_STEPS, stop_at=2, **OPTIONS), quiet=True)
+    job = {"data": data, "out": tmp_path / "shared", "changes": SIX_STEPS, "options": OPTIONS}
+    assert run_on_devices(2, [job], tmp_path / "told") == [6]
+    assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
+    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2]
