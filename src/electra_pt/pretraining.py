@@ -29,7 +29,9 @@ from electra_pt.processes import RunProcesses, open_processes, to_tensors
 LOGGED = ("loss", "generator_loss", "discriminator_loss", "gradient_norm")
 
 
-def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
+def pretrain(
+    settings: RunSettings, *, quiet: bool = False, at_end: Callable[[RunState], None] | None = None
+) -> RunState:
     """Carry a pre-training run out, or on; return where it stands at the end.
 
     Under ``torchrun`` every process calls this. SIGTERM and SIGINT end it after the step at hand, with a checkpoint.
@@ -37,11 +39,13 @@ def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
     Args:
         settings: data, folder, recipe, and how to run.
         quiet: print nothing.
+        at_end: is told where the run stands, in the first process alone.
 
     Raises:
         ValueError: settings, data and folder do not go together.
         CheckpointError: a checkpoint cannot be read or written.
         TrainingDivergedError: a loss or gradient is no longer a number.
+        AnotherProcessFailedError: another process raised one of these.
     """
     with (
         open_processes() as processes,
@@ -49,7 +53,8 @@ def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
             settings, framework="pt", version=torch.__version__, processes=processes.description, quiet=quiet
         ) as run,
     ):
-        model, optimizer = start_training(run, processes)
+        with run.together():
+            model, optimizer = start_training(run, processes)
         run.expect_speed(processes.matrix_speed(settings.precision))
         network = processes.connect(model, compile=settings.compile)
         sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
@@ -63,17 +68,19 @@ def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
             optimizer.zero_grad(set_to_none=True)
             sums, steps = sums + torch.cat([losses, norm.reshape(1)]), steps + 1
             run.finish_step(step, tokens)
-            run.asked_to_stop = processes.anywhere(run.asked_to_stop)
             if run.logs_now or run.evaluates_now or run.saves_now:
-                means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
-                run.log({**means, "learning_rate": run.learning_rate(step)})
+                with run.together():
+                    means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
+                    run.log({**means, "learning_rate": run.learning_rate(step)})
+                    if run.evaluates_now:
+                        run.log_evaluation(evaluate(model, run, processes))
+                    if run.saves_now:
+                        run.save(model.save_pretrained, adam_state(model, optimizer))
                 sums, steps = torch.zeros_like(sums), 0
-            if run.evaluates_now:
-                run.log_evaluation(evaluate(model, run, processes))
-            if run.saves_now:
-                run.save(model.save_pretrained, adam_state(model, optimizer))
             if run.asked_to_stop:
                 break
+        if at_end is not None and processes.description.is_first:
+            at_end(run.state)
         return run.state
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from electra_common.pretraining.flops import fastest_product
-from electra_common.pretraining.run import Processes
+from electra_common.pretraining.processes import Processes, Vector
 
 
 class RunProcesses:
@@ -43,7 +43,7 @@ class RunProcesses:
             model: whose gradients are added up where there are several processes.
             compile: by ``torch.compile``, for shapes that never change.
         """
-        network = DistributedDataParallel(model, broadcast_buffers=False) if self.count > 1 else model
+        network = DistributedDataParallel(model) if self.count > 1 else model
         return torch.compile(network, dynamic=False) if compile else network
 
     def gathers(self, network: Callable[..., Any], is_last: bool) -> AbstractContextManager[Any]:
@@ -55,10 +55,6 @@ class RunProcesses:
         if self.count > 1:
             distributed.all_reduce(values)
         return values
-
-    def anywhere(self, flag: bool) -> bool:
-        """Whether a flag is set in any process: all must stop at the same step."""
-        return flag if self.count == 1 else bool(self.add_up(torch.full((), float(flag), device=self.device)) > 0)
 
     def matrix_speed(self, precision: str) -> float:
         """Measure how many operations a second the multiplication of two large matrices reaches here."""
@@ -76,8 +72,15 @@ def open_processes() -> Iterator[RunProcesses]:
         yield RunProcesses(Processes(), device)
         return
     distributed.init_process_group(backend="nccl" if device.type == "cuda" else "gloo")
+
+    def add_up(values: Vector) -> Vector:
+        total = torch.from_numpy(values).to(device)
+        distributed.all_reduce(total)
+        summed: Vector = total.cpu().numpy()
+        return summed
+
     try:
-        yield RunProcesses(Processes(count, (number,)), device)
+        yield RunProcesses(Processes(count, (number,), add_up), device)
     finally:
         distributed.destroy_process_group()
 

@@ -30,7 +30,9 @@ Tensor = Any
 LOGGED = ("loss", "generator_loss", "discriminator_loss", "gradient_norm")
 
 
-def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
+def pretrain(
+    settings: RunSettings, *, quiet: bool = False, at_end: Callable[[RunState], None] | None = None
+) -> RunState:
     """Carry a pre-training run out, or on; return where it stands at the end.
 
     Every worker that ``TF_CONFIG`` names calls this. SIGTERM and SIGINT end it after the step at hand, with a
@@ -39,18 +41,21 @@ def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
     Args:
         settings: data, folder, recipe, and how to run.
         quiet: print nothing.
+        at_end: is told where the run stands, in the first process alone.
 
     Raises:
         ValueError: settings, data and folder do not go together.
         CheckpointError: a checkpoint cannot be read or written.
         TrainingDivergedError: a loss or gradient is no longer a number.
+        AnotherProcessFailedError: another process raised one of these.
     """
     with (
         _dtype_policy("mixed_bfloat16" if settings.precision == "bfloat16" else "float32"),
         open_processes() as processes,
         open_run(settings, framework="tf", version=tf.__version__, processes=processes.description, quiet=quiet) as run,
     ):
-        model, optimizer = start_training(run, processes)
+        with run.together():
+            model, optimizer = start_training(run, processes)
         run.expect_speed(processes.matrix_speed(settings.precision))
         train_step = _training_step(model, optimizer, run, processes)
         sums, steps = tf.zeros(len(LOGGED)), 0
@@ -63,17 +68,19 @@ def pretrain(settings: RunSettings, *, quiet: bool = False) -> RunState:
             )
             sums, steps = sums + values[: len(LOGGED)], steps + 1
             run.finish_step(step, int(values[-1]))
-            run.asked_to_stop = processes.anywhere(run.asked_to_stop)
             if run.logs_now or run.evaluates_now or run.saves_now:
-                means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
-                run.log({**means, "learning_rate": run.learning_rate(step)})
+                with run.together():
+                    means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
+                    run.log({**means, "learning_rate": run.learning_rate(step)})
+                    if run.evaluates_now:
+                        run.log_evaluation(evaluate(model, run, processes))
+                    if run.saves_now:
+                        run.save(model.save_pretrained, adam_state(model, optimizer))
                 sums, steps = tf.zeros_like(sums), 0
-            if run.evaluates_now:
-                run.log_evaluation(evaluate(model, run, processes))
-            if run.saves_now:
-                run.save(model.save_pretrained, adam_state(model, optimizer))
             if run.asked_to_stop:
                 break
+        if at_end is not None and processes.description.is_first:
+            at_end(run.state)
         return run.state
 
 

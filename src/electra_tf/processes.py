@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from electra_common.pretraining.flops import fastest_product
-from electra_common.pretraining.run import Processes
+from electra_common.pretraining.processes import Processes, Vector
 
 Tensor = Any
 
@@ -39,26 +40,11 @@ class RunProcesses:
 
     def spread(self, parts: Sequence[Any]) -> Any:
         """Return values, one for each replica that this program drives, as ``strategy.run`` takes them."""
-        if len(parts) == 1 == self.count:
-            return parts[0]
-        first = self.description.numbers[0]
-        return tf.nest.map_structure(
-            lambda *values: self.strategy.experimental_distribute_values_from_function(
-                lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group - first])
-            ),
-            *parts,
-        )
+        return parts[0] if self.count == 1 else _spread(self.strategy, self.description.numbers[0], parts)
 
     def add_up(self, values: Any) -> Tensor:
         """Return the sum over all replicas of what ``strategy.run`` returned."""
         return values if self.count == 1 else self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
-
-    def anywhere(self, flag: bool) -> bool:
-        """Whether a flag is set in any worker: all must stop at the same step."""
-        if self.count == len(self.description.numbers):
-            return flag
-        flags = self.spread([float(flag)] * len(self.description.numbers))
-        return bool(self.add_up(self.strategy.run(tf.identity, args=(flags,))) > 0)
 
     def matrix_speed(self, precision: str) -> float:
         """Measure how many operations a second the multiplication of two large matrices reaches here."""
@@ -71,11 +57,10 @@ class RunProcesses:
 def open_processes() -> Iterator[RunProcesses]:
     """Give this program's place: of the environment's ``TF_CONFIG``, over all GPUs of this machine, or alone."""
     workers, worker = _workers()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     strategy: tf.distribute.Strategy
-    if workers > 1:
+    if workers > 1:  # before anything else: TensorFlow connects the workers only where it has not started yet
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    elif len(devices) > 1:
+    elif len(devices := _devices()) > 1:
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
     else:
         yield RunProcesses(Processes(), tf.distribute.get_strategy())
@@ -83,8 +68,24 @@ def open_processes() -> Iterator[RunProcesses]:
     count = strategy.num_replicas_in_sync
     here = count // workers
     numbers = tuple(range(worker * here, (worker + 1) * here))
+
+    def add_up(values: Vector) -> Vector:
+        parts = _spread(strategy, numbers[0], [values, *[np.zeros_like(values)] * (here - 1)])
+        summed: Vector = strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None).numpy()
+        return summed
+
     with strategy.scope():
-        yield RunProcesses(Processes(count, numbers), strategy)
+        yield RunProcesses(Processes(count, numbers, add_up), strategy)
+
+
+def _spread(strategy: tf.distribute.Strategy, first: int, parts: Sequence[Any]) -> Any:
+    """Give each replica of this program, of which the first has that number among all, its part."""
+    return tf.nest.map_structure(
+        lambda *values: strategy.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group - first])
+        ),
+        *parts,
+    )
 
 
 def _workers() -> tuple[int, int]:
@@ -92,6 +93,11 @@ def _workers() -> tuple[int, int]:
     settings = json.loads(os.environ.get("TF_CONFIG", "{}"))
     workers = settings.get("cluster", {}).get("worker", [])
     return max(1, len(workers)), int(settings.get("task", {}).get("index", 0))
+
+
+def _devices() -> list[Any]:
+    devices: list[Any] = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return devices
 
 
 def to_tensors(arrays: dict[str, Any], device: Any = None) -> dict[str, Tensor]:

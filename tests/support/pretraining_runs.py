@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from electra_common.pretraining.documents import ReadingOptions, Source
+from electra_common.pretraining.metrics_log import read_metrics
 from electra_common.pretraining.preparation import prepare_corpus
 from electra_common.pretraining.recipes import load_recipe
 from electra_common.pretraining.run_folder import list_checkpoints
@@ -12,6 +15,7 @@ from electra_common.text_files import read_lines
 from electra_common.tokenization.training import train_tokenizer
 from electra_common.weights.formats.safetensors import read_safetensors
 from support.fixtures import DEMO_DATA
+from support.tolerances import GRADIENT
 
 VOCABULARY, LENGTH = 211, 24
 TINY = (
@@ -62,3 +66,16 @@ def assert_same_bits(one, other):
     assert expected.keys() == found.keys()
     for name, array in expected.items():
         assert array.tobytes() == found[name].tobytes(), name
+
+
+def assert_same_run(one, other, *, logs=True):
+    """Compare the weights and moments in which two runs ended, and the metrics that they logged."""
+    expected, found = last_state(one), last_state(other)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=GRADIENT, err_msg=name)
+    pairs = list(zip(read_metrics(one), read_metrics(other), strict=True)) if logs else []
+    for entry, same in pairs:
+        assert (entry.step, entry.split) == (same.step, same.split)
+        for name in entry.metrics.keys() - {"tokens_per_second", "share_of_peak"}:
+            np.testing.assert_allclose(same.metrics[name], entry.metrics[name], rtol=GRADIENT, atol=0, err_msg=name)

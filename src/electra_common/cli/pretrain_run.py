@@ -10,8 +10,10 @@ from typing import Any, Final
 from electra_common.cli.console import fail, print_json
 from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError
 from electra_common.cli.worker import NEEDED
+from electra_common.pretraining.processes import AnotherProcessFailedError
 from electra_common.pretraining.recipes import load_recipe
 from electra_common.pretraining.run import TrainingDivergedError
+from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.settings import RunSettings
 
 _STOPPED: Final = 143  # as a shell reports a program that SIGTERM ended
@@ -21,17 +23,21 @@ def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool
     """Run; 0 if it reached its end, 1 if it diverged, 143 if it was stopped before."""
     settings = RunSettings(recipe=load_recipe(recipe).with_changes(changes), **options)
     family, loop = load_loop(framework)
+
+    def tell(state: RunState) -> None:
+        if as_json:
+            print_json({"out": str(settings.out), "framework": family, "step": state.step, "tokens": state.tokens})
+        if state.step < settings.recipe.steps:
+            print(f"stopped at step {state.step}; the same command goes on from there", file=sys.stderr)
+
     try:
-        state = loop.pretrain(settings)
+        state = loop.pretrain(settings, at_end=tell)
     except TrainingDivergedError as error:
         fail(error)
         return 1
-    if as_json:
-        print_json({"out": str(settings.out), "framework": family, "step": state.step, "tokens": state.tokens})
-    if state.step < settings.recipe.steps:
-        print(f"stopped at step {state.step}; the same command goes on from there", file=sys.stderr)
-        return 0 if state.step == settings.stop_at else _STOPPED
-    return 0
+    except AnotherProcessFailedError:
+        return 1  # the other one has told why
+    return 0 if state.step in (settings.recipe.steps, settings.stop_at) else _STOPPED
 
 
 def load_loop(framework: str | None) -> tuple[str, ModuleType]:

@@ -10,8 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import FrameType
@@ -31,6 +30,7 @@ from electra_common.pretraining.manifest import FILE_NAME as MANIFEST_FILE
 from electra_common.pretraining.masking import MaskingRules
 from electra_common.pretraining.metrics_log import MetricsLog
 from electra_common.pretraining.optimizer_file import Moments
+from electra_common.pretraining.processes import Processes
 from electra_common.pretraining.reporting import Reporter
 from electra_common.pretraining.run_folder import (
     DATA_FILE,
@@ -56,19 +56,6 @@ class TrainingDivergedError(RuntimeError):
     """A loss or gradient is no longer a number; the checkpoints written before are good."""
 
 
-@dataclass(frozen=True)
-class Processes:
-    """How many processes (or replicas) compute a run together, and which of them this program drives."""
-
-    count: int = 1
-    numbers: tuple[int, ...] = (0,)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this program logs, saves and speaks for all."""
-        return 0 in self.numbers
-
-
 class PretrainingRun:
     """What a loop asks for and tells; :func:`open_run` gives it.
 
@@ -79,6 +66,7 @@ class PretrainingRun:
         resume_from: the checkpoint to go on from, or None at the start.
         first_step: where this start began.
         state: steps done and tokens seen; the loop moves it with :meth:`finish_step`.
+        asked_to_stop: whether any process was, before the step just finished ended: all of them see the same.
     """
 
     def __init__(
@@ -115,7 +103,7 @@ class PretrainingRun:
             division=Division(recipe.batch_size, processes.count, settings.accumulation),
             processes=processes.numbers,
         )
-        self.asked_to_stop = False
+        self.asked_to_stop = self._was_signalled = False
         reporter.start(self.state, settings)
 
     def expect_speed(self, operations_a_second: float) -> None:
@@ -176,12 +164,21 @@ class PretrainingRun:
         """Whether a checkpoint is due: at every so many steps, at the end, and where the run was asked to stop."""
         return self.asked_to_stop or self._is_due(self.settings.save_every)
 
+    def together(self) -> AbstractContextManager[None]:
+        """Let what fails inside in one process, such as a full disk, end all of them; all must come here."""
+        return self._processes.together()
+
     # What the loop tells --------------------------------------------------------------------------------------------
 
     def finish_step(self, step: int, tokens: int) -> None:
         """Count a step, and the real tokens of all processes in it."""
         self.state = RunState(step + 1, self.state.tokens + tokens)
+        self.asked_to_stop = self._processes.anywhere(self._was_signalled)
         self._reporter.progress(self.state)
+
+    def ask_to_stop(self) -> None:
+        """Let all processes end after the step at hand, with a checkpoint."""
+        self._was_signalled = True
 
     def log(self, values: Mapping[str, float]) -> None:
         """Write a line of the training log.
@@ -237,11 +234,8 @@ def open_run(
     Raises:
         ValueError: data, recipe or folder do not go together.
         CheckpointError: the folder cannot be written, or its last checkpoint is damaged.
+        AnotherProcessFailedError: another process raised one of these.
     """
-    training = ExampleShards.open(settings.data, TRAIN)
-    has_held_out = settings.evaluate_every and training.manifest.of(HELD_OUT)
-    held_out = ExampleShards.open(settings.data, HELD_OUT) if has_held_out else None
-    _check_data(settings, training)
     start = {
         "command": command_line(),
         "framework": framework,
@@ -252,15 +246,35 @@ def open_run(
     }
     with ExitStack() as stack:
         folder = None
-        if processes.is_first:
-            identity = settings.identity(_data_identity(training))
-            folder = stack.enter_context(open_run_folder(settings.out, identity, start))
-            _copy_tokenizer(training, settings.out)
-        resume_from = next(iter(reversed(RunFolder(settings.out).checkpoints)), None)
-        reporter = stack.enter_context(_reporter(settings, processes, resume_from, quiet))
-        run = PretrainingRun(settings, training, held_out, processes, folder, reporter, resume_from)
+        with processes.together():
+            training, held_out = _open_data(settings)
+            if processes.is_first:
+                identity = settings.identity(_data_identity(training))
+                folder = stack.enter_context(open_run_folder(settings.out, identity, start))
+                _copy_tokenizer(training, settings.out)
+        with processes.together():  # The first one has put the folder in order.
+            resume_from = next(iter(reversed(RunFolder(settings.out).checkpoints)), None)
+            reporter = stack.enter_context(_reporter(settings, processes, resume_from, quiet))
+            run = PretrainingRun(settings, training, held_out, processes, folder, reporter, resume_from)
+        _check_one_folder(settings.out, processes.gather(run.first_step))
         stack.enter_context(_stopped_by_signals(run))
         yield run
+
+
+def _open_data(settings: RunSettings) -> tuple[ExampleShards, ExampleShards | None]:
+    training = ExampleShards.open(settings.data, TRAIN)
+    has_held_out = settings.evaluate_every and training.manifest.of(HELD_OUT)
+    held_out = ExampleShards.open(settings.data, HELD_OUT) if has_held_out else None
+    _check_data(settings, training)
+    return training, held_out
+
+
+def _check_one_folder(path: Path, first_steps: list[float]) -> None:
+    if len(set(first_steps)) > 1:
+        found = ", ".join(f"{step:.0f}" for step in first_steps)
+        raise ValueError(
+            f"{path}: the processes would go on from steps {found}; give them one folder that all of them see"
+        )
 
 
 @contextmanager
@@ -317,7 +331,7 @@ def _data_identity(shards: ExampleShards) -> str:
 @contextmanager
 def _stopped_by_signals(run: PretrainingRun) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
-        run.asked_to_stop = True
+        run.ask_to_stop()
 
     try:
         before = {number: signal.signal(number, stop) for number in _SIGNALS}

@@ -1,0 +1,59 @@
+"""Several PyTorch processes, started by torchrun, compute the same run as one, and end together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("torch")
+
+from electra_common.pretraining.metrics_log import read_metrics
+from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_pt.pretraining import pretrain
+from support.pretraining_runs import TINY, assert_same_run, prepare_tiny_corpus, tiny_settings
+from support.run_processes import SECONDS, finish, in_own_group
+
+SMALL = [f"--set={change}" for change in TINY if not change.startswith("steps=")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def torchrun(data, out, *options):
+    """Start `electra pretrain run` in two processes."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "electra_common",
+        "pretrain", "run", "--framework=pt", f"--data={data}", f"--out={out}", *SMALL, *options,
+    ]  # fmt: skip
+    return subprocess.Popen(command, **in_own_group())
+
+
+def test_two_processes_go_on_with_what_one_began_and_end_as_one_does(data, tmp_path):
+    options = {"log_every": 2, "evaluate_every": 8, "save_every": 500}
+    pretrain(tiny_settings(data, tmp_path / "alone", "steps=8", **options), quiet=True)
+    pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", stop_at=2, **options), quiet=True)
+    flags = ("--set=steps=8", "--log-every=2", "--evaluate-every=8", "--evaluation-examples=13", "--accumulation=2")
+    printed, _ = finish(torchrun(data, tmp_path / "shared", *flags, "--json"))
+    assert printed.count('"step": 8') == 1  # the first process alone speaks
+    assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
+    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2]
+
+
+def test_asked_to_stop_both_end_at_one_step_with_one_checkpoint(data, tmp_path):
+    """SIGTERM to torchrun, which hands it to both processes."""
+    flags = ("--set=steps=100000", "--log-every=1", "--save-every=100000", "--evaluate-every=0")
+    process = torchrun(data, tmp_path / "run", *flags)
+    log = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + SECONDS
+    while not (log.exists() and log.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    _, errors = finish(process, code=1)  # torchrun's own, for having been stopped
+    assert errors.count("the same command goes on from there") == 1
+    (checkpoint,) = list_checkpoints(tmp_path / "run")
+    assert read_metrics(tmp_path / "run")[-1].step == int(checkpoint.name.removeprefix("step-")) > 0
