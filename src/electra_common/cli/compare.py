@@ -27,6 +27,7 @@ from electra_common.weights.errors import CheckpointError
 _RUNNABLE: Final = (
     "ElectraForPreTraining",
     "ElectraForMaskedLM",
+    "ElectraForCausalLM",
     "ElectraForTokenClassification",
     "ElectraForSequenceClassification",
     "ElectraForQuestionAnswering",
