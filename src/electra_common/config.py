@@ -33,8 +33,6 @@ PROBLEM_TYPES: Final = ("regression", "single_label_classification", "multi_labe
 # Fields that exist in other people's configs and would change the numbers, with the only value that does not.
 ONLY_SUPPORTED_VALUE: Final[Mapping[str, Any]] = {
     "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
     "chunk_size_feed_forward": 0,
     "torchscript": False,
     "tf_legacy_loss": False,
@@ -84,6 +82,7 @@ class ElectraConfig:
     # transformers computes the generator head with exact GELU whatever `hidden_act` says; Google's code uses
     # `hidden_act`. Name another activation here to get the latter (docs/fidelity).
     generator_hidden_act: str = "gelu"
+    # Left-to-right: of `ElectraForCausalLM` alone, as is attention to the states of an encoder.
     is_decoder: bool = False
     add_cross_attention: bool = False
     tie_word_embeddings: bool = True
@@ -267,9 +266,11 @@ def _check_choices(config: ElectraConfig) -> None:
                 f"{name} {value!r} is not supported and would change the numbers; supported: {supported!r}"
             )
     for name in ("summary_use_proj", "use_cache", "tie_word_embeddings", "output_attentions", "output_hidden_states",
-                 "return_dict"):  # fmt: skip
+                 "return_dict", "is_decoder", "add_cross_attention"):  # fmt: skip
         if not isinstance(getattr(config, name), bool):
             raise ValueError(f"{name} must be true or false, found {getattr(config, name)!r}")
+    if config.add_cross_attention and not config.is_decoder:
+        raise ValueError("add_cross_attention True is of decoders: expected is_decoder True, found False")
 
 
 def _check_labels(config: ElectraConfig) -> None:

@@ -1,4 +1,4 @@
-"""Which configs the heads for fine-tuning can be built from, and which problem a sequence classifier solves.
+"""Which configs the model classes can be built from, and which problem a sequence classifier solves.
 
 The same answers for both frameworks, given before either builds anything.
 """
@@ -11,7 +11,8 @@ from typing import Any, Final
 from electra_common.config import ElectraConfig
 
 _CLASSIFIERS: Final = ("ElectraForSequenceClassification", "ElectraForTokenClassification")
-_WITHOUT_GOOGLE_HEAD: Final = ("ElectraForMultipleChoice",)
+_WITHOUT_GOOGLE_HEAD: Final = ("ElectraForMultipleChoice", "ElectraForCausalLM")
+_DECODER: Final = "ElectraForCausalLM"
 # Google's head for answers: numbers of its code.
 ANSWER_HIDDEN_SIZE: Final = 512
 BEAM_SIZE: Final = 20
@@ -23,7 +24,7 @@ CHOICE_RANK: Final = 3  # [batch, choices, length]
 
 
 def check_head(config: ElectraConfig, architecture: str) -> None:
-    """Check that the head of a model class can be built from a config.
+    """Check that a model class can be built from a config.
 
     Args:
         config: the config.
@@ -32,6 +33,7 @@ def check_head(config: ElectraConfig, architecture: str) -> None:
     Raises:
         ValueError: it cannot; the message says what to change.
     """
+    check_direction(config, architecture)
     if architecture in _CLASSIFIERS and config.label_count < 1:
         raise ValueError(f"{architecture} needs at least one label, found none: pass num_labels")
     if architecture == "ElectraForQuestionAnswering" and config.label_count != SPAN_ENDS:
@@ -43,6 +45,17 @@ def check_head(config: ElectraConfig, architecture: str) -> None:
         _check_summary(config)
     if config.head == "google" and architecture in _WITHOUT_GOOGLE_HEAD:
         raise ValueError(f'{architecture} has no head="google": leave head out')
+
+
+def check_direction(config: ElectraConfig, architecture: str) -> None:
+    """Raise ValueError where an encoder is asked for with the config of a decoder, or the other way round."""
+    if config.is_decoder and architecture != _DECODER:
+        raise ValueError(
+            f"{architecture} reads in both directions: is_decoder True is of {_DECODER} alone; "
+            "pass is_decoder=False, add_cross_attention=False"
+        )
+    if architecture == _DECODER and not config.is_decoder:
+        raise ValueError(f"{_DECODER} would see the tokens that it is to predict: pass is_decoder=True")
 
 
 def _check_summary(config: ElectraConfig) -> None:

@@ -6,7 +6,7 @@ everything that understands dictionaries. Positions count only the fields that a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeVar, overload
 
 from electra_common.config import ElectraConfig
@@ -47,14 +47,18 @@ class ModelOutput(dict[str, Any]):
 
     def flat(self) -> dict[str, Any]:
         """Return every single tensor by name; the members of tuples get their index: ``hidden_states/0``."""
-        result: dict[str, Any] = {}
-        for name, value in self.items():
-            members = value if isinstance(value, tuple) else None
-            result.update({name: value} if members is None else {f"{name}/{i}": item for i, item in enumerate(members)})
-        return result
+        return dict(_flat(self.items()))
 
     def __reduce__(self) -> tuple[type[ModelOutput], tuple[list[tuple[str, Any]]]]:
         return type(self), (list(self.items()),)
+
+
+def _flat(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for name, value in items:
+        if isinstance(value, tuple):
+            yield from _flat((f"{name}/{index}", item) for index, item in enumerate(value))
+        else:
+            yield name, value
 
 
 Output = TypeVar("Output", bound=ModelOutput)
@@ -80,6 +84,28 @@ class HeadOutput(ModelOutput):
     """
 
     field_names = ("loss", "logits", "hidden_states", "attentions")
+
+
+class DecoderOutput(ModelOutput):
+    """Output of a decoder without its head.
+
+    Fields: ``last_hidden_state`` [batch, length, hidden]; ``past_key_values``, if a cache was asked for: for each layer
+    key and value of all tokens so far, [batch, tokens, heads, head size] each, and with an encoder key and value of its
+    states, [batch, source, heads, head size]; ``hidden_states`` as in :class:`EncoderOutput`; ``attentions``, a tuple
+    of [batch, heads, length, tokens]; ``cross_attentions``, a tuple of [batch, heads, length, source].
+    """
+
+    field_names = ("last_hidden_state", "past_key_values", "hidden_states", "attentions", "cross_attentions")
+
+
+class CausalLMOutput(ModelOutput):
+    """Output of a model that predicts the next token.
+
+    Fields: ``loss``, a scalar, if labels were given; ``logits`` [batch, length, vocabulary]; the others as in
+    :class:`DecoderOutput`.
+    """
+
+    field_names = ("loss", "logits", "past_key_values", "hidden_states", "attentions", "cross_attentions")
 
 
 class QuestionAnsweringOutput(ModelOutput):
@@ -122,7 +148,7 @@ def as_requested(output: Output, config: ElectraConfig, return_dict: bool | None
 
 
 def output_of_head(
-    kind: type[Output], encoded: EncoderOutput, config: ElectraConfig, return_dict: bool | None, **fields: Any
+    kind: type[Output], encoded: ModelOutput, config: ElectraConfig, return_dict: bool | None, **fields: Any
 ) -> Output | tuple[Any, ...]:
     """Return what a head computed, with the hidden states and attentions of the encoder below it, as requested."""
     output = kind(**fields, hidden_states=encoded.get("hidden_states"), attentions=encoded.get("attentions"))

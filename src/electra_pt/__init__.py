@@ -2,6 +2,7 @@
 
 from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, ElectraTokenizerFast
 from electra_common.pretraining.objective import PretrainingObjective
+from electra_pt.causal_lm import ElectraForCausalLM
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.layout import PackedLayout
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel
@@ -17,6 +18,7 @@ __all__ = [
     "BatchEncoding",
     "ElectraAdam",
     "ElectraConfig",
+    "ElectraForCausalLM",
     "ElectraForJointPreTraining",
     "ElectraForMaskedLM",
     "ElectraForMultipleChoice",

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from electra_common import ElectraConfig
+from electra_common.head_options import check_direction
 from electra_common.outputs import EncoderOutput, HeadOutput, as_requested, output_of_head
 from electra_common.packing import check_layout
 from electra_pt.embeddings import ElectraEmbeddings
@@ -25,6 +26,7 @@ class ElectraModel(ElectraPreTrainedModel):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
+        check_direction(config, "ElectraModel")
         self.embeddings = ElectraEmbeddings(config)
         if config.has_embeddings_projection:
             self.embeddings_project = Linear(config.embedding_size, config.hidden_size)

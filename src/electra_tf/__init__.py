@@ -23,6 +23,7 @@ from electra_common import (  # noqa: E402 (the backend comes first)
     ElectraTokenizerFast,
 )
 from electra_common.pretraining.objective import PretrainingObjective  # noqa: E402
+from electra_tf.causal_lm import TFElectraForCausalLM  # noqa: E402
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining  # noqa: E402
 from electra_tf.layout import PackedLayout  # noqa: E402
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
@@ -42,6 +43,7 @@ __all__ = [
     "PackedLayout",
     "PretrainingObjective",
     "TFElectraAdam",
+    "TFElectraForCausalLM",
     "TFElectraForJointPreTraining",
     "TFElectraForMaskedLM",
     "TFElectraForMultipleChoice",

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from electra_common import ElectraConfig
+from electra_common.head_options import check_direction
 from electra_common.outputs import EncoderOutput, HeadOutput, as_requested, output_of_head
 from electra_common.packing import check_layout
 from electra_tf.embeddings import TFElectraEmbeddings
@@ -31,6 +32,7 @@ class TFElectraModel(TFElectraPreTrainedModel):
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(config, **{"name": "electra", **options})
+        check_direction(config, "ElectraModel")
         self.embeddings = TFElectraEmbeddings(config, name="embeddings", dtype=self.dtype_policy)
         if config.has_embeddings_projection:
             self.embeddings_project = keras.layers.Dense(

@@ -7,10 +7,21 @@ from typing import Any
 
 import optree
 
-from electra_common.outputs import EncoderOutput, HeadOutput, JointOutput, ModelOutput, QuestionAnsweringOutput
+from electra_common.outputs import (
+    CausalLMOutput,
+    DecoderOutput,
+    EncoderOutput,
+    HeadOutput,
+    JointOutput,
+    ModelOutput,
+    QuestionAnsweringOutput,
+)
 
 # The namespace in which Keras keeps its own node types; its public `keras.tree` has no call for adding one.
 _KERAS_NAMESPACE = "keras"
+
+
+_OUTPUTS = (EncoderOutput, HeadOutput, QuestionAnsweringOutput, JointOutput, DecoderOutput, CausalLMOutput)
 
 
 def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
@@ -20,7 +31,7 @@ def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...], tuple[str
 
 def register_outputs() -> None:
     """Register every output class with Keras's trees; called once, when the models are imported."""
-    for output_type in (EncoderOutput, HeadOutput, QuestionAnsweringOutput, JointOutput):
+    for output_type in _OUTPUTS:
 
         def unflatten(
             names: tuple[str, ...], values: Iterable[Any], output_type: type[ModelOutput] = output_type

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fixtures import GOOGLE, TRANSFORMERS
+from support.fixtures import CAUSAL, GOOGLE, TRANSFORMERS
 
 HEADS = ("--num-attention-heads", "discriminator=4,generator=1")
 SMALL = TRANSFORMERS / "small-like" / "ForPreTraining"
@@ -45,6 +45,15 @@ def test_compare_runs_the_heads_for_fine_tuning(electra, head, outputs):
     (comparison,) = json.loads(out)["comparisons"]
     assert code == 0
     assert [difference["name"] for difference in comparison["differences"]][7:] == outputs
+
+
+@pytest.mark.both
+def test_compare_runs_a_decoder_and_its_cache(electra):
+    code, out, _ = electra("compare", CAUSAL / "alone", "--json")
+    (comparison,) = json.loads(out)["comparisons"]
+    assert code == 0
+    cache = [f"past_key_values/{layer}/{part}" for layer in range(2) for part in range(2)]
+    assert [difference["name"] for difference in comparison["differences"]][-5:] == ["logits", *cache]
 
 
 @pytest.mark.both

@@ -54,7 +54,8 @@ INVALID = [
     ("layer_norm_eps", 10**400), ("layer_norm_eps", None),
     ("hidden_act", "swooosh"), ("hidden_act", None), ("hidden_act", ["gelu"]), ("generator_hidden_act", "glu"),
     ("summary_activation", "sine"), ("summary_type", "attn"), ("problem_type", "ranking"),
-    ("use_cache", 1), ("tie_word_embeddings", None), ("summary_use_proj", "yes"), ("return_dict", 0),
+    ("is_decoder", 1), ("add_cross_attention", "yes"), ("use_cache", 1), ("tie_word_embeddings", None),
+    ("summary_use_proj", "yes"), ("return_dict", 0),
     ("output_attentions", "no"), ("output_hidden_states", None),
     ("num_labels", -1), ("num_labels", 2.0), ("num_labels", 10**9),
 ]  # fmt: skip
@@ -69,8 +70,6 @@ def test_an_invalid_value_is_refused_by_name_and_value(name, value):
 
 UNSUPPORTED = [
     ("position_embedding_type", "relative_key"),
-    ("is_decoder", True),
-    ("add_cross_attention", True),
     ("chunk_size_feed_forward", 3),
     ("torchscript", True),
     ("tf_legacy_loss", True),
@@ -90,6 +89,11 @@ def test_every_unsupported_field_is_tried_above():
 def test_a_hidden_size_that_the_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="hidden_size 250 is not a multiple of num_attention_heads 4"):
         ElectraConfig(hidden_size=250)
+
+
+def test_cross_attention_without_a_decoder_is_refused():
+    with pytest.raises(ValueError, match="add_cross_attention True is of decoders: expected is_decoder True"):
+        ElectraConfig(add_cross_attention=True)
 
 
 def test_an_unknown_field_is_refused():

@@ -120,7 +120,7 @@ UNUSABLE = {
     "a model type that is a list": (b'{"model_type": []}', "model_type is"),
     "pruned heads": (b'{"pruned_heads": {"0": [1]}}', "pruned_heads is not supported"),
     "quantised": (b'{"quantization_config": {"bits": 4}}', "quantization_config is not supported"),
-    "a decoder": (b'{"is_decoder": true}', "is_decoder True is not supported"),
+    "cross-attention of an encoder": (b'{"add_cross_attention": true}', "add_cross_attention True is of decoders"),
     "relative positions": (b'{"position_embedding_type": "relative_key"}', "position_embedding_type 'relative_key'"),
     "a size that is text": (b'{"hidden_size": "256"}', "hidden_size"),
     "an activation that is a list": (b'{"hidden_act": ["gelu"]}', "hidden_act"),

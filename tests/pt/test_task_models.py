@@ -319,7 +319,8 @@ def test_summary_dropouts_stand_around_the_summary(option):
 @pytest.mark.parametrize("head", sorted(ARCHITECTURE_PARTS))
 def test_initial_weights_follow_the_documented_scheme(head):
     torch.manual_seed(0)
-    config = ElectraConfig(vocab_size=3000, num_hidden_layers=1)
+    is_decoder = head == "ElectraForCausalLM"
+    config = ElectraConfig(vocab_size=3000, num_hidden_layers=1, is_decoder=is_decoder, add_cross_attention=is_decoder)
     state = canonical_state(getattr(electra_pt, head)(config))
     assert_documented_scheme({name: tensor.numpy() for name, tensor in state.items()}, config)
 

@@ -38,3 +38,18 @@ def recorded(folder):
 def parameter_counts():
     """Return the published parameter counts by model size."""
     return json.loads((REFERENCE / "param_counts.json").read_text())
+
+
+# Decoders of transformers 5.23; tests/reference/causal_recording.py wrote them.
+CAUSAL = TESTS / "fixtures" / "causal"
+CAUSAL_CASES = ("alone", "with-encoder")
+
+
+def causal_recording(case):
+    """Return what was recorded of a decoder: {"in", "out", "step", "grad", "generate": {name: array}}."""
+    groups = {group: {} for group in ("in", "out", "step", "grad", "generate")}
+    with np.load(CAUSAL / case / "expected.npz") as file:
+        for key in file.files:
+            group, name = key.split("/", 1)
+            groups[group][name] = file[key]
+    return groups

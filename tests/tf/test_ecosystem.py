@@ -36,6 +36,10 @@ STILL = CONFIG.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
 BATCH, CHOICES, LENGTH = 6, 3, 11
 
 
+def config_for(head, config):
+    return config.replace(is_decoder=head == "TFElectraForCausalLM")
+
+
 def batch_for(head):
     shape = (BATCH, CHOICES, LENGTH) if head == "TFElectraForMultipleChoice" else (BATCH, LENGTH)
     mask = np.ones(shape, "int32")
@@ -64,7 +68,7 @@ def fit(model, *arguments, **options):
 
 @pytest.mark.parametrize(("head", "jit_compile"), [*((head, False) for head in HEADS), (HEADS[-2], True)])
 def test_fit_needs_no_loss(head, jit_compile):
-    model = getattr(electra_tf, head)(STILL)
+    model = getattr(electra_tf, head)(config_for(head, STILL))
     model.compile(keras.optimizers.SGD(0.3), jit_compile=jit_compile)
     inputs = {**batch_for(head), **labels_for(head)}
     first = float(model(**inputs).loss)
@@ -80,7 +84,7 @@ def test_fit_needs_no_loss(head, jit_compile):
 def test_labels_may_be_the_targets(head):
     """By the names of arguments, by the names of outputs, and alone: all give the loss of labels among the inputs."""
     inputs, labels = batch_for(head), labels_for(head)
-    model = getattr(electra_tf, head)(STILL)
+    model = getattr(electra_tf, head)(config_for(head, STILL))
     model.compile(jit_compile=False)
     expected = float(model(**inputs, **labels).loss)
     targets = [labels, {output_name(name): value for name, value in labels.items()}]
@@ -198,7 +202,8 @@ def test_a_policy_for_the_whole_program_is_taken():
 
 @pytest.mark.parametrize("head", [*HEADS, "TFElectraModel"])
 def test_export_gives_a_signature_with_named_outputs(head, tmp_path):
-    model = getattr(electra_tf, head)(CONFIG)
+    # Outside of graphs a decoder returns its cache too.
+    model = getattr(electra_tf, head)(config_for(head, CONFIG).replace(use_cache=False))
     inputs = batch_for(head)
     shape = (None,) * inputs["input_ids"].ndim
     specification = {name: tf.TensorSpec(shape, "int32", name=name) for name in inputs}

@@ -244,7 +244,8 @@ def test_summary_dropouts_stand_around_the_summary(option):
 @pytest.mark.parametrize("head", sorted(f"TF{name}" for name in ARCHITECTURE_PARTS))
 def test_initial_weights_follow_the_documented_scheme(head):
     keras.utils.set_random_seed(0)
-    config = ElectraConfig(vocab_size=3000, num_hidden_layers=1)
+    is_decoder = head == "TFElectraForCausalLM"
+    config = ElectraConfig(vocab_size=3000, num_hidden_layers=1, is_decoder=is_decoder, add_cross_attention=is_decoder)
     state = canonical_state(getattr(electra_tf, head)(config))
     assert_documented_scheme({name: turned(name, variable) for name, variable in state.items()}, config)
 

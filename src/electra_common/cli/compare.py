@@ -27,6 +27,7 @@ from electra_common.weights.errors import CheckpointError
 _RUNNABLE: Final = (
     "ElectraForPreTraining",
     "ElectraForMaskedLM",
+    "ElectraForCausalLM",
     "ElectraForTokenClassification",
     "ElectraForSequenceClassification",
     "ElectraForQuestionAnswering",
@@ -95,7 +96,7 @@ def run_comparison(
     tolerance: float,
 ) -> Comparison:
     """Run one network in both frameworks; the frameworks' processes open the checkpoint themselves."""
-    architecture = architecture_of(component)
+    architecture = "ElectraForCausalLM" if config.is_decoder else architecture_of(component)
     architecture = architecture if architecture in _RUNNABLE else "ElectraModel"
     job = Job(
         action="run",

@@ -16,7 +16,15 @@ from electra_common.config_json import read_config_file
 from electra_common.weights.components import Component, find_components
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import resolve_path
-from electra_common.weights.names import ARCHITECTURE_PARTS, BODY, DISCRIMINATOR, GENERATOR, WORD_EMBEDDINGS, find_row
+from electra_common.weights.names import (
+    ARCHITECTURE_PARTS,
+    BODY,
+    DISCRIMINATOR,
+    GENERATOR,
+    GENERATOR_ARCHITECTURES,
+    WORD_EMBEDDINGS,
+    find_row,
+)
 from electra_common.weights.shapes import infer_config
 from electra_common.weights.weights_file import GENERATOR_CONFIG, open_weights
 
@@ -96,7 +104,7 @@ class Checkpoint:
             return self.config
         if self.generator_config is not None and component.name == GENERATOR:
             return self.generator_config
-        is_generator = (self.config.architectures or ("",))[0] == "ElectraForMaskedLM"
+        is_generator = (self.config.architectures or ("",))[0] in GENERATOR_ARCHITECTURES
         return self.config if component.name == (GENERATOR if is_generator else DISCRIMINATOR) else None
 
 

@@ -22,6 +22,7 @@ from electra_common.weights.names import (
     BODY,
     DISCRIMINATOR,
     GENERATOR,
+    GENERATOR_ARCHITECTURES,
     TIED_VOCABULARY_WEIGHT,
     WORD_EMBEDDINGS,
     find_row,
@@ -234,7 +235,7 @@ def _transformers_name(key: str, headless: bool) -> str:
 def _transformers_kind(found: Mapping[str, StoredTensor], architecture: str | None) -> str:
     if any(name.startswith("generator_") for name in found):
         return GENERATOR
-    return GENERATOR if architecture == "ElectraForMaskedLM" else DISCRIMINATOR
+    return GENERATOR if architecture in GENERATOR_ARCHITECTURES else DISCRIMINATOR
 
 
 def _is_tied_copy(found: Mapping[str, StoredTensor]) -> bool:

@@ -21,8 +21,10 @@ from electra_common.weights.errors import CheckpointError
 from electra_common.weights.names import (
     ARCHITECTURE_PARTS,
     BODY,
+    CROSS_ATTENTION,
     DISCRIMINATOR,
     GENERATOR,
+    GENERATOR_ARCHITECTURES,
     TIED_VOCABULARY_WEIGHT,
     Row,
     find_row,
@@ -102,7 +104,7 @@ def _choose_component(checkpoint: Checkpoint, architecture: str, name: str | Non
     """Take the network that was asked for, else the one the class is for, else the one there is."""
     if name is not None:
         return checkpoint.component(name)
-    wanted = GENERATOR if architecture == "ElectraForMaskedLM" else DISCRIMINATOR
+    wanted = GENERATOR if architecture in GENERATOR_ARCHITECTURES else DISCRIMINATOR
     return checkpoint.components.get(wanted) or checkpoint.component()
 
 
@@ -157,7 +159,7 @@ def match(
             unexpected.append(name)
         else:
             leftovers[name] = _UNUSED_HEAD.format(architecture)
-    tied = architecture == "ElectraForMaskedLM" and config.tie_word_embeddings
+    tied = architecture in GENERATOR_ARCHITECTURES and config.tie_word_embeddings
     report = LoadReport(
         source=source,
         format=checkpoint.format,
@@ -187,7 +189,12 @@ def _not_weights(component: Component) -> list[str]:
 
 
 def _new_heads(absent: list[str], component: Component, parts: tuple[str, ...]) -> set[str]:
-    """A head is new if the checkpoint has nothing of it; a part of a head would be a damaged checkpoint."""
-    if any(_part(name) in parts for name in component.tensors):
-        return set()
-    return {name for name in absent if _part(name) != BODY}
+    """A head is new if the checkpoint has nothing of it; a part of a head would be a damaged checkpoint.
+
+    So is cross-attention, whatever there is of the head.
+    """
+    stored = {_part(name) for name in component.tensors} & set(parts)
+    new = {CROSS_ATTENTION} - stored
+    if not stored - {CROSS_ATTENTION}:
+        new |= {part for part in parts if part != CROSS_ATTENTION}
+    return {name for name in absent if _part(name) in new}

@@ -18,7 +18,7 @@ Sources: transformers' modules; the variable scopes of google-research/electra `
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -53,6 +53,7 @@ GENERATOR: Final = "generator"
 COMPONENTS: Final = (DISCRIMINATOR, GENERATOR)
 
 BODY: Final = "body"  # in every model; the other parts are heads
+CROSS_ATTENTION: Final = "cross_attention"  # but for this one, which a decoder may have in its layers
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def _encoder(canonical: str, parameters: tuple[Parameter, ...], *sizes: str) -> 
     )
 
 
+def _cross_attention(canonical: str, parameters: tuple[Parameter, ...], *sizes: str) -> Module:
+    """A module of a decoder's layers; a part of its own, for a decoder made from an encoder starts without it."""
+    return replace(_encoder(f"crossattention.{canonical}", parameters, *sizes), google=None, part=CROSS_ATTENTION)
+
+
 def _head(part: str, canonical: str, parameters: tuple[Parameter, ...], *sizes: str, google: str | None) -> Module:
     path = canonical.replace(".", "/")
     return Module(canonical, path, google, path, parameters, sizes, part)
@@ -107,6 +113,11 @@ MODULES: Final = (
     _encoder("attention.self.value", LINEAR, "hidden", "hidden"),
     _encoder("attention.output.dense", LINEAR, "hidden", "hidden"),
     _encoder("attention.output.LayerNorm", LAYER_NORM, "hidden"),
+    _cross_attention("self.query", LINEAR, "hidden", "hidden"),
+    _cross_attention("self.key", LINEAR, "hidden", "hidden"),
+    _cross_attention("self.value", LINEAR, "hidden", "hidden"),
+    _cross_attention("output.dense", LINEAR, "hidden", "hidden"),
+    _cross_attention("output.LayerNorm", LAYER_NORM, "hidden"),
     _encoder("intermediate.dense", LINEAR, "intermediate", "hidden"),
     _encoder("output.dense", LINEAR, "hidden", "intermediate"),
     _encoder("output.LayerNorm", LAYER_NORM, "hidden"),
@@ -137,11 +148,15 @@ ARCHITECTURE_PARTS: Final[dict[str, tuple[str, ...]]] = {
     "ElectraModel": (),
     "ElectraForPreTraining": ("pretraining",),
     "ElectraForMaskedLM": ("masked_lm", "untied_lm_head"),
+    "ElectraForCausalLM": ("masked_lm", "untied_lm_head", CROSS_ATTENTION),
     "ElectraForSequenceClassification": ("sequence_classification",),
     "ElectraForTokenClassification": ("classification",),
     "ElectraForQuestionAnswering": ("question_answering",),
     "ElectraForMultipleChoice": ("multiple_choice", "classification"),
 }
+
+# The classes with the head of a generator, whose projection is the word table again.
+GENERATOR_ARCHITECTURES: Final = ("ElectraForMaskedLM", "ElectraForCausalLM")
 
 EMBEDDINGS_PREFIX: Final = "electra.embeddings."  # the tables and their LayerNorm; the projection is not one of them
 # Where a config with head="google" has another head; that for sequences is one linear layer, as for tokens.

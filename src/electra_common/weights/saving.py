@@ -17,7 +17,13 @@ from electra_common.weights.formats.tf1_bundle_writer import bundle_files
 from electra_common.weights.formats.tf_h5_writer import write_tf_h5
 from electra_common.weights.google_names import google_tensors
 from electra_common.weights.joint_names import joint_tensors
-from electra_common.weights.names import COMPONENTS, GENERATOR, TIED_VOCABULARY_WEIGHT, WORD_EMBEDDINGS
+from electra_common.weights.names import (
+    COMPONENTS,
+    GENERATOR,
+    GENERATOR_ARCHITECTURES,
+    TIED_VOCABULARY_WEIGHT,
+    WORD_EMBEDDINGS,
+)
 from electra_common.weights.tensors import StoredTensor
 from electra_common.weights.weights_file import GENERATOR_CONFIG, JOINT_FILE, WEIGHTS_NAMES
 
@@ -55,7 +61,7 @@ def folder_files(
     architecture = (config.architectures or ("",))[0]
     files: dict[str, Content]
     if format in TWO_NETWORK_FORMATS:
-        is_generator = architecture == "ElectraForMaskedLM"
+        is_generator = architecture in GENERATOR_ARCHITECTURES
         networks = (None, tensors) if is_generator else (tensors, None)
         files = two_network_files(*networks, format=format, max_shard_size=max_shard_size, progress=progress)
     elif format == "h5":
@@ -131,7 +137,7 @@ def _writing(write: Writer, part: Tensors) -> Callable[[BinaryIO], None]:
 
 def _shared(config: ElectraConfig, architecture: str) -> dict[str, str]:
     """Torch's own files name a tied projection as well, sharing the table's storage."""
-    is_tied = architecture == "ElectraForMaskedLM" and config.tie_word_embeddings
+    is_tied = architecture in GENERATOR_ARCHITECTURES and config.tie_word_embeddings
     return {TIED_VOCABULARY_WEIGHT: WORD_EMBEDDINGS} if is_tied else {}
 
 

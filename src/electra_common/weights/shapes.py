@@ -15,6 +15,7 @@ from electra_common.weights.errors import CheckpointError
 from electra_common.weights.names import (
     ARCHITECTURE_PARTS,
     BODY,
+    CROSS_ATTENTION,
     GOOGLE_PARTS,
     TIED_VOCABULARY_WEIGHT,
     Row,
@@ -65,6 +66,8 @@ def _has_row(row: Row, config: ElectraConfig, architecture: str) -> bool:
         return config.has_embeddings_projection
     if row.part == "untied_lm_head" and config.tie_word_embeddings:
         return False
+    if row.part == CROSS_ATTENTION and not config.add_cross_attention:
+        return False
     if row.part == "multiple_choice" and not config.summary_use_proj:
         return False
     return row.part == BODY or row.part in parts_of(config, architecture)
@@ -96,6 +99,8 @@ def infer_config(
     if num_attention_heads is None:
         num_attention_heads = max(1, fields["hidden_size"] // GOOGLE_HEAD_SIZE)
     fields["num_attention_heads"] = num_attention_heads
+    if any(row is not None and row.part == CROSS_ATTENTION for row in map(find_row, tensors)):
+        fields.update(is_decoder=True, add_cross_attention=True)
     fields["tie_word_embeddings"] = TIED_VOCABULARY_WEIGHT not in tensors  # copies of the table have been left aside
     try:
         return ElectraConfig(**fields, pad_token_id=0)

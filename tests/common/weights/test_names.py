@@ -8,7 +8,7 @@ import pytest
 from electra_common import ElectraConfig, open_checkpoint
 from electra_common.weights.names import ARCHITECTURE_PARTS, find_row, google_names, keras_path, layer_of, rows
 from electra_common.weights.shapes import expected_shapes
-from support.fixtures import ALL_HEADS, CONFIGURATIONS, GOOGLE, TRANSFORMERS
+from support.fixtures import ALL_HEADS, CAUSAL, CAUSAL_CASES, CONFIGURATIONS, GOOGLE, TRANSFORMERS
 
 
 def shapes_in_file(path):
@@ -36,8 +36,15 @@ def test_names_and_shapes_are_those_that_transformers_wrote(configuration, head)
     assert shapes == shapes_in_file(folder / "model.safetensors")
 
 
+@pytest.mark.parametrize("case", CAUSAL_CASES)
+def test_names_and_shapes_of_a_decoder_are_those_that_transformers_wrote(case):
+    folder = CAUSAL / case
+    shapes = expected_shapes(ElectraConfig.from_pretrained(folder), "ElectraForCausalLM")
+    assert shapes == shapes_in_file(folder / "model.safetensors")
+
+
 def test_every_class_of_the_table_has_a_file_above():
-    assert set(ARCHITECTURE_PARTS) == {f"Electra{head}" for head in ALL_HEADS}
+    assert set(ARCHITECTURE_PARTS) == {"ElectraForCausalLM", *(f"Electra{head}" for head in ALL_HEADS)}
 
 
 @pytest.mark.parametrize("moment", ["init", "trained"])
@@ -81,6 +88,8 @@ EXAMPLES = [
     ("generator_lm_head.bias", "generator_predictions/output_bias", "generator_lm_head/bias", False),
     ("classifier.out_proj.weight", None, "classifier/out_proj/kernel", True),
     ("qa_outputs.bias", None, "qa_outputs/bias", False),
+    ("electra.encoder.layer.{layer}.crossattention.output.dense.weight", None,
+     "electra/encoder/layer_._{layer}/crossattention/output/dense/kernel", True),
     ("sequence_summary.summary.weight", None, "sequence_summary/summary/kernel", True),
 ]  # fmt: skip
 

@@ -108,6 +108,10 @@ def _check(tensors: Mapping[str, StoredTensor], architecture: str) -> dict[str, 
     """Return the tensors that are stored; refuse what the class or the format has no place for."""
     if architecture not in ARCHITECTURE_PARTS:
         raise CheckpointError(f"{architecture[:80]!r} is no class of transformers ({', '.join(ARCHITECTURE_PARTS)})")
+    if architecture == "ElectraForCausalLM":
+        raise CheckpointError(
+            "tf_model.h5 is of transformers' TensorFlow classes, and ElectraForCausalLM is none of them"
+        )
     result = {}
     for name, tensor in tensors.items():
         row = find_row(name)
