@@ -31,7 +31,8 @@ def prepack_weights(model: keras.layers.Layer) -> None:
     inputs with padding and one for inputs without. Under ``run_eagerly``, a distribution strategy and
     ``stateless_call``, with a ``PackedLayout``, and where hidden states or attentions are asked for, the variables
     are used as ever; so they are in the embeddings and the head. Every graph that it is traced into costs memory:
-    TensorFlow keeps constants several times, for ELECTRA-Small 200 to 600 MB a graph.
+    TensorFlow keeps constants several times, for ELECTRA-Small 200 to 600 MB a graph. ELECTRA-Base
+    needs gigabytes and gains little.
 
     Prepacked, a model refuses to train (RuntimeError), computes no gradients (TensorFlow's LookupError), and the
     weights of its layers must not change: from the first call on assigning to them (RuntimeError) and loading others
