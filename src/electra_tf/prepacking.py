@@ -23,7 +23,7 @@ _UNDO = "call undo_prepacking(model) first, and prepack_weights(model) again aft
 _NO_GRADIENTS = f"a model with prepacked weights computes no gradients: {_UNDO}"
 
 
-def prepack_weights(model: keras.layers.Layer) -> None:
+def prepack_weights(model: Any) -> None:
     """Give the layers of the encoder a second copy of their weights, in the order that oneDNN multiplies fastest.
 
     For inference in float32 on the CPU, most of all of few or short texts; outputs stay the same to rounding. Variables
@@ -61,7 +61,7 @@ def prepack_weights(model: keras.layers.Layer) -> None:
     forget_programs(layers)
 
 
-def undo_prepacking(model: keras.layers.Layer) -> None:
+def undo_prepacking(model: Any) -> None:
     """Drop the copies of :func:`prepack_weights`; a model without any is left as it is."""
     layers = model._flatten_layers()
     for layer in layers:
