@@ -2,8 +2,8 @@
 
 For the line "memory" it tells the peak of its memory in MB, whatever it did before.
 
-Usage: python tensorflow_worker.py ours|peer FOLDER BATCHES.npz THREADS CLOCK. The peer's environment has transformers
-4.57.6 and not this library, so nothing of it is imported for the peer.
+Usage: python tensorflow_worker.py ours|prepacked|peer FOLDER BATCHES.npz THREADS CLOCK. The peer's environment has
+transformers 4.57.6 and not this library, so nothing of it is imported for the peer.
 """
 
 import os
@@ -24,11 +24,16 @@ NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def load():
-    if SIDE == "ours":
-        from electra_tf import TFElectraForPreTraining
-    else:
+    if SIDE == "peer":
         from transformers import TFElectraForPreTraining
-    return TFElectraForPreTraining.from_pretrained(FOLDER)
+    else:
+        from electra_tf import TFElectraForPreTraining
+    model = TFElectraForPreTraining.from_pretrained(FOLDER)
+    if SIDE == "prepacked":
+        from electra_tf.prepacking import prepack_weights
+
+        prepack_weights(model)
+    return model
 
 
 def in_file_order(run, rows):

@@ -18,7 +18,9 @@ with mock(STAND_INS):
     # A decorator must give the class back, which a stand-in for it would not.
     keras.saving = SimpleNamespace(register_keras_serializable=lambda **options: lambda kind: kind)
     import electra_pt.applications
+    import electra_pt.prepacking
     import electra_tf.applications
+    import electra_tf.prepacking
 
 
 def _hide_stand_ins(model):

@@ -10,6 +10,7 @@ import keras
 from electra_common import ElectraConfig
 from electra_common.adjustments import check_layer_count, resized_config
 from electra_tf.initialization import draw_rows, path_scope, replaced_layer, weight_initializer
+from electra_tf.programs import forget_programs
 
 
 class TFAdjustableModel(keras.Model):
@@ -67,8 +68,7 @@ class TFAdjustableModel(keras.Model):
                 head.resize(config)
             self.config = encoder_of(self).config = config
             # What was traced still has the old table in it.
-            self.train_function = self.test_function = self.predict_function = None
-            self.__dict__.pop("bucket_programs", None)
+            forget_programs([self])
         return self.get_input_embeddings()
 
     def tie_weights(self) -> None:

@@ -18,7 +18,7 @@ from electra_common.packing import PADDED_RANK
 from electra_tf.activations import activation
 from electra_tf.initialization import weight_initializer
 from electra_tf.layout import PaddedLayout
-from electra_tf.programs import LayerProgram, may_use_program
+from electra_tf.programs import LayerProgram
 
 Tensor = Any
 
@@ -182,14 +182,28 @@ class TFElectraEncoder(keras.layers.Layer):
         output_hidden_states: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-        is_padded = isinstance(layout, PaddedLayout) and len(hidden_states.shape) == PADDED_RANK + 1
-        if is_padded and not (training or output_attentions or output_hidden_states) and may_use_program():
+        if (
+            self._program.may_run(training)
+            and _is_padded(hidden_states, layout)
+            and not (output_attentions or output_hidden_states)
+        ):
             bias = layout.attention_bias
             return self._program(hidden_states, *([] if bias is None else [bias])), None, None
+        return self._run(hidden_states, layout, output_attentions, output_hidden_states, training)
+
+    def _run(
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool,
+        output_hidden_states: bool,
+        training: bool | None,
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        """Run layer by layer."""
         shape = ops.shape(hidden_states)
         # Keras multiplies a row of tokens with a matrix in one step, a batch of rows in many. Hidden states that are
         # asked for stay as they are: gradients with respect to them must find them on the way.
-        comes_as_row = is_padded and not output_hidden_states
+        comes_as_row = _is_padded(hidden_states, layout) and not output_hidden_states
         if comes_as_row:
             layout = replace(layout, row_shape=shape[:PADDED_RANK])
             hidden_states = ops.reshape(hidden_states, (-1, shape[-1]))  # [batch, length, hidden] -> [tokens, hidden]
@@ -208,7 +222,11 @@ class TFElectraEncoder(keras.layers.Layer):
         )
 
     def _infer(self, hidden_states: Tensor, attention_bias: Tensor | None = None) -> Tensor:
-        return self.call(hidden_states, PaddedLayout(attention_bias), training=False)[0]
+        return self._run(hidden_states, PaddedLayout(attention_bias), False, False, training=False)[0]
+
+
+def _is_padded(hidden_states: Tensor, layout: Any) -> bool:
+    return isinstance(layout, PaddedLayout) and len(hidden_states.shape) == PADDED_RANK + 1
 
 
 def _recomputing(layer: TFElectraLayer) -> Callable[..., tuple[Tensor, Tensor | None]]:

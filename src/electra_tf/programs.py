@@ -32,19 +32,23 @@ def operations_one_by_one(is_wanted: bool) -> Iterator[None]:
         _ONE_BY_ONE.reset(token)
 
 
-def may_use_program() -> bool:
-    """Whether a call made here and now may be a program's.
+def uses_the_variables() -> bool:
+    """Whether a call made here and now must run operation by operation on the variables of its place.
 
-    It may not inside of a graph, which takes the operations into itself; under a distribution strategy, where each
-    replica has variables of its own; nor where Keras puts other values in the place of the variables'.
+    It must where that is wanted; under a distribution strategy, where each replica has variables of its own; and where
+    Keras puts other values in the place of the variables'.
     """
     return (
-        tf.executing_eagerly()
-        and not _ONE_BY_ONE.get()
-        and not tf.config.functions_run_eagerly()
-        and not tf.distribute.has_strategy()
-        and not in_stateless_scope()
+        _ONE_BY_ONE.get() or tf.config.functions_run_eagerly() or tf.distribute.has_strategy() or in_stateless_scope()
     )
+
+
+def forget_programs(layers: Iterable[keras.layers.Layer]) -> None:
+    """Drop what models among these layers traced, after what their variables do not tell was changed."""
+    for model in layers:
+        if isinstance(model, keras.Model):
+            model.train_function = model.test_function = model.predict_function = None
+            model.__dict__.pop("bucket_programs", None)
 
 
 class LayerProgram:
@@ -71,6 +75,14 @@ class LayerProgram:
         self._holders: list[Iterable[Any]] = []
         self._held: list[Any] = []
 
+    def become(self, kind: type[LayerProgram]) -> LayerProgram:
+        """Return a program of another kind for the same function, with nothing traced yet."""
+        return kind(self._layer, self._function, self._shapes)
+
+    def may_run(self, training: bool | None) -> bool:
+        """Whether a call made here and now may be the program's: not inside of a graph, which takes operations in."""
+        return not training and tf.executing_eagerly() and not uses_the_variables()
+
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Run the function; the last tensors may be left out where it has defaults for them."""
         if not _is_same(self._held, self._holders):
@@ -79,11 +91,15 @@ class LayerProgram:
         if key in self._traced:
             return self._traced[key](*tensors)
         signature = [tf.TensorSpec(shape, dtype) for shape, dtype in zip(self._shapes, key, strict=False)]
-        self._traced[key] = tf.function(self._function, signature, autograph=False)
+        with tf.init_scope():  # for all graphs, where this call is inside of one
+            self._traced[key] = self._trace(signature)
         result = self._traced[key](*tensors)
         self._holders = _holders_of(self._layer)  # afterwards: Keras's layers note that they were called
         self._held = list(chain.from_iterable(self._holders))
         return result
+
+    def _trace(self, signature: list[tf.TensorSpec]) -> Any:
+        return tf.function(self._function, signature, autograph=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep nothing traced, for a copy of a layer has variables of its own."""

@@ -16,7 +16,6 @@ ONLY_TF_FILES = {
 }
 ONLY_PT_FILES = {
     "dropout.py": "torch draws dropout slowly on a CPU; TensorFlow does not",
-    "prepacking.py": "oneDNN's order of weights outside of graphs; TensorFlow has no such operation",
 }
 ONLY_TF_ARGUMENTS = {
     "training": "Keras passes the mode as an argument, torch keeps it in the module",
