@@ -62,7 +62,7 @@ def kill_and_compare(family, folder, kills, seed=0):
     while len(found) < kills:
         process = start(family, data, folder / "killed", steps)
         try:
-            process.wait(generator.uniform(0, 1.5 * usual))
+            process.wait(generator.uniform(0, usual))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         else:

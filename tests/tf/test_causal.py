@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
-from support.assertions import assert_all_close, assert_close
-from support.fixtures import CAUSAL, CAUSAL_CASES, causal_recording
-from support.keras_gradients import canonical_gradients
-from support.tolerances import FORWARD, GRADIENT
-
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from electra_common import CheckpointError, ElectraConfig  # noqa: E402
 from electra_tf import TFElectraForCausalLM, TFElectraForMaskedLM, TFElectraModel  # noqa: E402
 from electra_tf.pretrained import canonical_state  # noqa: E402
+from support.assertions import assert_all_close, assert_close  # noqa: E402
+from support.fixtures import CAUSAL, CAUSAL_CASES, causal_recording  # noqa: E402
+from support.keras_gradients import canonical_gradients  # noqa: E402
+from support.tolerances import FORWARD, GRADIENT  # noqa: E402
 
 # Keras 3.15 asks its variables for arrays in the way that numpy 2 announces the end of; nothing here can change that.
 KERAS_ARRAYS = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"

@@ -18,11 +18,12 @@ from electra_tf import PackedLayout  # noqa: E402
 from electra_tf.bucketing import predict_in_buckets  # noqa: E402
 from electra_tf.prepacking import prepack_weights, undo_prepacking  # noqa: E402
 
-# All but the joint model, which is for training.
+# All but the joint model, which is for training, and the decoder, whose layers are no program.
 HEADS = sorted(
     name
     for name in electra_tf.__all__
-    if (name == "TFElectraModel" or name.startswith("TFElectraFor")) and "Joint" not in name
+    if name == "TFElectraModel"
+    or (name.startswith("TFElectraFor") and not name.endswith(("JointPreTraining", "CausalLM")))
 )
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
@@ -227,6 +228,8 @@ def test_other_dtypes_and_other_models_are_refused():
         prepack_weights(electra_tf.TFElectraModel(CONFIG, dtype="bfloat16"))
     with pytest.raises(ValueError, match="without any of its encoders"):
         prepack_weights(keras.layers.Dense(3))
+    with pytest.raises(ValueError, match="without any of its encoders"):
+        prepack_weights(electra_tf.TFElectraForCausalLM(CONFIG.replace(is_decoder=True)))
     joint = electra_tf.TFElectraForJointPreTraining(CONFIG, CONFIG)
     with pytest.raises(ValueError, match="found a joint one, which is for training"):
         prepack_weights(joint)

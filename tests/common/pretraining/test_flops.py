@@ -9,7 +9,8 @@ from electra_common.pretraining.recipes import load_recipe
 def test_a_tiny_network_is_counted_by_hand():
     discriminator, generator = load_recipe("nano").with_changes(
         ["embedding_size=6", "hidden_size=10", "num_hidden_layers=2", "num_attention_heads=2", "intermediate_size=14",
-         "generator_hidden_size=7", "generator_num_hidden_layers=1", "generator_intermediate_size=9"]
+         "generator_hidden_size=7", "generator_num_attention_heads=1", "generator_num_hidden_layers=1",
+         "generator_intermediate_size=9"]
     ).configs(13)  # fmt: skip
     length, slots, rows = 5, 3, 4
     layer = length * (4 * 10 * 10 + 2 * 10 * 14) + 2 * length * length * 10
