@@ -16,7 +16,6 @@ from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E4
 from electra_tf.pretraining import pretrain  # noqa: E402
 from support.fixtures import GOOGLE  # noqa: E402
 from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
-from support.killed_runs import kill_and_compare  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
     VOCABULARY,
     assert_same_bits,
@@ -81,8 +80,8 @@ def test_it_learns(data, tmp_path):
     assert entries[-1].metrics["generator_loss"] < np.log(VOCABULARY)  # of the held-out documents: below guessing
 
 
-@pytest.mark.parametrize("change", ["objective=mlm", "generator=uniform", "generator=tied", "ties_embeddings=false"])
-def test_every_objective_is_trained_evaluated_and_saved(data, tmp_path, change):
+@pytest.mark.parametrize("change", ["objective=mlm", "generator=uniform"])
+def test_objectives_of_one_network_are_trained_evaluated_and_saved(data, tmp_path, change):
     assert pretrain(tiny_settings(data, tmp_path, change, "steps=3", stop_at=1), quiet=True).step == 1
     metrics = read_metrics(tmp_path)[-1].metrics
     assert ("auc" in metrics) == (change != "objective=mlm")
@@ -105,11 +104,6 @@ def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data
     settings = tiny_settings(data, tmp_path, "learning_rate=1e30", "warmup_steps=0", stop_at=1)
     with pytest.raises(TrainingDivergedError, match=r"step 1: .* is (nan|inf); no checkpoint was written yet"):
         pretrain(settings, quiet=True)
-
-
-def test_a_run_killed_at_a_random_moment_ends_in_the_same_bits(tmp_path):
-    """`make check-kills` does it twenty times, in both frameworks."""
-    assert len(kill_and_compare("tf", tmp_path, kills=1)) == 1
 
 
 def test_a_run_goes_on_from_googles_checkpoint_with_its_step_and_its_adam(tmp_path, capsys):
