@@ -33,6 +33,6 @@ def embedded_folder(component: str) -> Path:
     if missing:
         raise CheckpointError(
             f"{folder}: {' and '.join(missing)} not there: this installation has no embedded {component}; "
-            "name a model with --model, or install the package anew"
+            "name a model with --model"
         )
     return folder

@@ -29,12 +29,10 @@ class CausalLayout(PaddedLayout):
     Attributes:
         past: key and value of earlier tokens, [batch, past, heads, head size] each, or nothing.
         present: after the call, key and value of all tokens.
-        has_padding: whether a token may have nothing to attend to, as padding on the left has.
     """
 
     past: tuple[Tensor, ...] = ()
     present: list[Tensor] = field(default_factory=list)
-    has_padding: bool = False
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, return_weights: bool
@@ -43,9 +41,7 @@ class CausalLayout(PaddedLayout):
         if self.past:
             key, value = torch.cat([self.past[0], key], dim=1), torch.cat([self.past[1], value], dim=1)
         self.present[:] = key, value
-        # Torch's fused attention gives wrong gradients where everything is masked, so there it goes step by step.
-        is_explicit = return_weights or (self.has_padding and query.requires_grad)
-        return super().attend(query, key, value, dropout=dropout, return_weights=is_explicit)
+        return super().attend(query, key, value, dropout=dropout, return_weights=return_weights)
 
 
 @dataclass(frozen=True)
@@ -144,7 +140,7 @@ class ElectraDecoder(nn.Module):
         for index, layer in enumerate(self.layer):
             known = past_key_values[index] if past_key_values else ()
             layouts: list[CausalLayout | CrossLayout] = [
-                CausalLayout(bias, past=known[:2], has_padding=attention_mask is not None)
+                CausalLayout(bias, has_blind_queries=attention_mask is not None, past=known[:2])  # padding on the left
             ]
             if encoder_hidden_states is not None or known[2:]:
                 layouts.append(CrossLayout(source_bias, states=encoder_hidden_states, past=known[2:]))

@@ -28,9 +28,12 @@ class PaddedLayout:
         attention_bias: None if every token may attend to every token, else [batch, 1, 1 or length, length]: 0 where
             attending is allowed, the smallest number of the dtype where it is not (transformers' rule; Google adds
             -10000, which gives the same probabilities).
+        has_blind_queries: whether a token may have nothing to attend to, as in a row of nothing but padding. Torch's
+            fused attention gives wrong gradients there on the CPU.
     """
 
     attention_bias: Tensor | None
+    has_blind_queries: bool = False
 
     @classmethod
     def from_mask(cls, attention_mask: Tensor | None, dtype: torch.dtype) -> PaddedLayout:
@@ -44,7 +47,8 @@ class PaddedLayout:
             return cls(None)
         mask = attention_mask[:, None, None, :] if attention_mask.dim() == 2 else attention_mask[:, None, :, :]
         bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-        return cls(bias.masked_fill(mask == 0, torch.finfo(dtype).min))
+        is_blind = _is_visible(mask) and not bool((mask != 0).any(dim=-1).all())
+        return cls(bias.masked_fill(mask == 0, torch.finfo(dtype).min), is_blind)
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, return_weights: bool
@@ -64,7 +68,9 @@ class PaddedLayout:
         """
         query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))  # [batch, heads, length, size]
         # Torch has no fused attention with dropout on a CPU; step by step, the mask is drawn more quickly.
-        if not return_weights and not (dropout and query.device.type == "cpu"):
+        is_slow = dropout > 0 and query.device.type == "cpu"
+        is_wrong = self.has_blind_queries and query.requires_grad
+        if not (return_weights or is_slow or is_wrong):
             gathered = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=self.attention_bias, dropout_p=dropout
             )
@@ -188,9 +194,14 @@ class PackedLayout:
 
 
 def _is_full(mask: Tensor) -> bool:
-    """Whether nothing is masked; looked at where that is cheap: on the CPU, outside of what is traced or compiled."""
+    """Whether nothing is masked."""
+    return _is_visible(mask) and bool(mask.all())
+
+
+def _is_visible(mask: Tensor) -> bool:
+    """Whether to look at a mask's numbers: on the CPU, where it is cheap, outside of what is traced or compiled."""
     is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return mask.device.type == "cpu" and not is_recorded and bool(mask.all())
+    return mask.device.type == "cpu" and not is_recorded
 
 
 def _has_kernel(query: Tensor) -> bool:

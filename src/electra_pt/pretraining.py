@@ -21,7 +21,7 @@ from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
-from electra_common.pretraining.starting import config_overrides
+from electra_common.pretraining.starting import config_overrides, weights_to_start_from
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.optimizer import ElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_pt.processes import RunProcesses, open_processes, to_tensors
@@ -60,14 +60,14 @@ def pretrain(
         sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
         for step, (micro_batches,) in run.steps():
             torch.manual_seed(derived_seed(settings.seed, "dropout", step, *processes.description.numbers))
-            losses, tokens = compute_gradients(network, micro_batches, run, processes)
+            losses = compute_gradients(network, micro_batches, run, processes)
             norm = clip_by_global_norm(model.parameters(), settings.recipe.clip_norm)
             for group in optimizer.param_groups:
                 group["lr"] = run.learning_rate(step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             sums, steps = sums + torch.cat([losses, norm.reshape(1)]), steps + 1
-            run.finish_step(step, tokens)
+            run.finish_step(step, micro_batches[0].step_tokens)
             if run.logs_now or run.evaluates_now or run.saves_now:
                 with run.together():
                     means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
@@ -75,7 +75,7 @@ def pretrain(
                     if run.evaluates_now:
                         run.log_evaluation(evaluate(model, run, processes))
                     if run.saves_now:
-                        run.save(model.save_pretrained, adam_state(model, optimizer))
+                        run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
                 sums, steps = torch.zeros_like(sums), 0
             if run.asked_to_stop:
                 break
@@ -92,7 +92,7 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
         model = ElectraForJointPreTraining.from_pretrained(run.resume_from, objective=objective)
     elif settings.start_from is not None:
         model = ElectraForJointPreTraining.from_pretrained(
-            settings.start_from,
+            weights_to_start_from(settings),
             generator=settings.start_generator_from,
             objective=objective,
             **config_overrides(settings),
@@ -128,14 +128,14 @@ def start_positions(model: ElectraForJointPreTraining) -> None:
 
 def compute_gradients(
     network: Callable[..., JointOutput], micro_batches: list[MicroBatch], run: PretrainingRun, processes: RunProcesses
-) -> tuple[Tensor, int]:
-    """Add the gradients of a step to the parameters'; return its losses [3] and real tokens, of all processes.
+) -> Tensor:
+    """Add the gradients of a step to the parameters'; return its losses [3], of all processes.
 
     Losses of a micro-batch are means over its own tokens. Weighed by its share of the step's tokens they add up to the
     means of the step, however it is divided.
     """
     recipe = run.settings.recipe
-    totals = torch.zeros(4, device=processes.device)
+    totals = torch.zeros(3, device=processes.device)
     for number, micro_batch in enumerate(micro_batches):
         with processes.gathers(network, is_last=number + 1 == len(micro_batches)):
             with torch.autocast(processes.device.type, torch.bfloat16, run.settings.precision == "bfloat16"):
@@ -144,10 +144,8 @@ def compute_gradients(
             discriminator_loss = micro_batch.discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
             loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
             (loss * processes.count).backward()  # type: ignore[no-untyped-call] # DistributedDataParallel divides by the number of processes
-        parts = (loss, generator_loss, discriminator_loss, totals.new_tensor(micro_batch.real_tokens))
-        totals += torch.stack(parts).detach()
-    totals = processes.add_up(totals)
-    return totals[:3], int(totals[3])
+        totals += torch.stack((loss, generator_loss, discriminator_loss)).detach()
+    return processes.add_up(totals)
 
 
 @torch.no_grad()

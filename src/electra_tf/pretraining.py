@@ -20,7 +20,7 @@ from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
-from electra_common.pretraining.starting import config_overrides
+from electra_common.pretraining.starting import config_overrides, weights_to_start_from
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining
 from electra_tf.optimizer import TFElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_tf.processes import RunProcesses, open_processes, to_tensors
@@ -66,8 +66,8 @@ def pretrain(
             values = processes.add_up(
                 processes.strategy.run(train_step, args=(processes.spread(inputs), processes.spread(seeds)))
             )
-            sums, steps = sums + values[: len(LOGGED)], steps + 1
-            run.finish_step(step, int(values[-1]))
+            sums, steps = sums + values, steps + 1
+            run.finish_step(step, parts[0][0].step_tokens)
             if run.logs_now or run.evaluates_now or run.saves_now:
                 with run.together():
                     means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
@@ -75,7 +75,7 @@ def pretrain(
                     if run.evaluates_now:
                         run.log_evaluation(evaluate(model, run, processes))
                     if run.saves_now:
-                        run.save(model.save_pretrained, adam_state(model, optimizer))
+                        run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
                 sums, steps = tf.zeros_like(sums), 0
             if run.asked_to_stop:
                 break
@@ -92,7 +92,7 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[TFElec
         model = TFElectraForJointPreTraining.from_pretrained(run.resume_from, objective=objective)
     elif settings.start_from is not None:
         model = TFElectraForJointPreTraining.from_pretrained(
-            settings.start_from,
+            weights_to_start_from(settings),
             generator=settings.start_generator_from,
             objective=objective,
             **config_overrides(settings),
@@ -127,15 +127,15 @@ def start_positions(model: TFElectraForJointPreTraining) -> None:
 def compute_gradients(
     network: TFElectraForJointPreTraining, micro_batches: list[Any], run: PretrainingRun, processes: RunProcesses
 ) -> tuple[list[Tensor], Tensor]:
-    """Return the gradients of a step over all replicas, and this replica's part of its losses and real tokens [4].
+    """Return the gradients of a step over all replicas, and this replica's part of its losses [3].
 
     Losses of a micro-batch are means over its own tokens. Weighed by its share of the step's tokens they add up to the
     means of the step, however it is divided.
     """
     recipe = run.settings.recipe
     variables = network.trainable_variables
-    gradients, totals = [tf.zeros_like(variable.value) for variable in variables], tf.zeros(4)
-    for inputs, generator_share, discriminator_share, tokens in micro_batches:
+    gradients, totals = [tf.zeros_like(variable.value) for variable in variables], tf.zeros(3)
+    for inputs, generator_share, discriminator_share in micro_batches:
         with tf.GradientTape() as tape:
             output = network(**inputs, training=True)
             generator_loss = generator_share * _or_zero(output.get("generator_loss"))
@@ -143,7 +143,7 @@ def compute_gradients(
             loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
         found = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
         gradients = [total + tf.convert_to_tensor(part) for total, part in zip(gradients, found, strict=True)]
-        totals += tf.stack([loss, generator_loss, discriminator_loss, tokens])
+        totals += tf.stack([loss, generator_loss, discriminator_loss])
     if processes.count > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     return gradients, totals
@@ -152,7 +152,8 @@ def compute_gradients(
 def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes: RunProcesses) -> dict[str, float]:
     """Return the metrics of both networks on the held-out examples, without dropout."""
     evaluation = PretrainingEvaluation()
-    forward = _forward(model)
+    # Past Keras, as the programs of buckets; made anew for each evaluation, it would be traced anew.
+    forward = model.__dict__.setdefault("evaluation_program", _forward(model))
     for batch in run.held_out():
         found = forward(to_tensors(batch))
         evaluation.count(batch, {name: ops.convert_to_numpy(tensor) for name, tensor in found.items()})
@@ -162,7 +163,7 @@ def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes
 def _training_step(
     model: TFElectraForJointPreTraining, optimizer: TFElectraAdam, run: PretrainingRun, processes: RunProcesses
 ) -> Callable[[Any, Tensor], Tensor]:
-    """Return what each replica computes in a step: [loss, generator's, discriminator's, gradient norm, tokens]."""
+    """Return what each replica computes in a step: [loss, generator's, discriminator's, gradient norm]."""
     optimizer.build(model.trainable_variables)
     seed_generators = _seed_generators(model)
 
@@ -173,7 +174,7 @@ def _training_step(
         clipped, norm = clip_by_global_norm(gradients, run.settings.recipe.clip_norm)
         # Keras adds the replicas' gradients up once more: each gives its part of the sum that was clipped.
         optimizer.apply([gradient / processes.count for gradient in clipped], model.trainable_variables)
-        return tf.concat([totals[:3], [norm / processes.count], totals[3:]], axis=0)
+        return tf.concat([totals, [norm / processes.count]], axis=0)
 
     function: Callable[[Any, Tensor], Tensor] = tf.function(train_step, jit_compile=run.settings.compile or None)
     return function
@@ -216,12 +217,11 @@ def _or_zero(loss: Tensor | None) -> Tensor:
     return tf.zeros(()) if loss is None else loss
 
 
-def _arguments(micro_batch: MicroBatch) -> tuple[dict[str, Tensor], float, float, float]:
+def _arguments(micro_batch: MicroBatch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     return (
         to_tensors(micro_batch.inputs),
         tf.constant(micro_batch.generator_share, tf.float32),
         tf.constant(micro_batch.discriminator_share, tf.float32),
-        tf.constant(micro_batch.real_tokens, tf.float32),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from support.assertions import assert_close
-from support.tolerances import FORWARD
+from support.tolerances import FORWARD, GRADIENT
 
 torch = pytest.importorskip("torch")
 
@@ -78,3 +78,21 @@ def test_what_is_recorded_with_a_full_mask_serves_padded_batches():
         for recorded in (exported, torch.compile(model, backend="eager", fullgraph=True)):
             recorded(ids, torch.ones_like(ids))
             assert_close("padded", model(ids, mask)[0], recorded(ids, mask)[0], FORWARD)
+
+
+def test_a_row_of_nothing_but_padding_gets_the_gradients_of_plain_arithmetic():
+    """Torch's fused attention gives others on the CPU, as wrong as they are large, where a query sees nothing."""
+    torch.manual_seed(0)
+    hidden_states = torch.randn(3, 13, 3, 8)
+    mask = (torch.arange(13)[None] < torch.tensor((13, 0, 7))[:, None]).long()
+    layout = PaddedLayout.from_mask(mask, torch.float32)
+    weights = torch.randn(3, 13, 3, 8)
+    gradients = []
+    for explicit in (True, False):
+        inputs = [(hidden_states * factor).requires_grad_() for factor in (1.0, 0.7, 1.3)]
+        gathered, _ = layout.attend(*inputs, dropout=0.0, return_weights=explicit)
+        (gathered * weights).sum().backward()
+        gradients.append([tensor.grad for tensor in inputs])
+    for name, expected, found in zip(("query", "key", "value"), *gradients, strict=True):
+        assert_close(name, expected, found, GRADIENT)
+    assert not PaddedLayout.from_mask(mask[::2], torch.float32).has_blind_queries  # the others stay fused

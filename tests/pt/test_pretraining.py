@@ -51,6 +51,7 @@ def test_a_run_writes_checkpoints_metrics_and_what_it_was(whole_run):
     assert [entry.step for entry in entries if entry.split == "train"] == [4, 5, 6, 8, 10, 12]
     assert [entry.step for entry in entries if entry.split == "held-out"] == [6, 12]
     assert {"auc", "masked_accuracy", "positive_rate", "recall"} <= entries[-1].metrics.keys()
+    assert all(0 < entry.metrics["share_of_peak"] < 1 for entry in entries if entry.split == "train")
     run = read_run(whole_run)
     assert run["recipe"]["dropout"] == 0.1
     assert run["starts"][0]["framework"] == "pt"
@@ -108,6 +109,14 @@ def test_every_objective_is_trained_saved_and_resumed(data, tmp_path, change):
     assert_same_bits(tmp_path / "whole", tmp_path / "pieces")
 
 
+def test_a_run_starts_from_another_one(data, whole_run, tmp_path, capsys):
+    settings = tiny_settings(data, tmp_path, "steps=13", stop_at=13, evaluate_every=0, start_from=str(whole_run))
+    assert pretrain(settings).step == 13
+    told = capsys.readouterr().err
+    assert "goes on from its step 12 with its state of Adam" in told
+    assert "of peak)" in told
+
+
 def test_a_run_starts_from_two_folders(data, whole_run, tmp_path):
     from electra_pt import ElectraForJointPreTraining
 
@@ -138,12 +147,26 @@ def test_sigterm_ends_a_run_with_a_checkpoint(data, tmp_path):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_a_second_ctrl_c_ends_a_run_at_once(data, tmp_path, monkeypatch):
+    computed = loop.compute_gradients
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return computed(*arguments)
+
+    monkeypatch.setattr(loop, "compute_gradients", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.pretrain(tiny_settings(data, tmp_path), quiet=True)
+    assert not list_checkpoints(tmp_path)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path, monkeypatch):
     computed = loop.compute_gradients
 
     def fails_in_the_seventh(network, micro_batches, run, processes):
-        losses, tokens = computed(network, micro_batches, run, processes)
-        return (losses * float("nan") if run.state.step == 6 else losses), tokens
+        losses = computed(network, micro_batches, run, processes)
+        return losses * float("nan") if run.state.step == 6 else losses
 
     monkeypatch.setattr(loop, "compute_gradients", fails_in_the_seventh)
     message = r"step 8: loss is nan, .*; the last good checkpoint is .*step-00000005; try a smaller learning_rate"

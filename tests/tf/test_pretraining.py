@@ -13,6 +13,7 @@ from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_run  # noqa: E402
 from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E402
+from electra_tf import pretraining as loop  # noqa: E402
 from electra_tf.pretraining import pretrain  # noqa: E402
 from support.fixtures import GOOGLE  # noqa: E402
 from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
@@ -44,6 +45,19 @@ def test_a_run_writes_checkpoints_and_metrics(whole_run):
     assert [entry.step for entry in entries if entry.split == "held-out"] == [6, 12]
     assert {"auc", "masked_accuracy", "positive_rate", "recall"} <= entries[-1].metrics.keys()
     assert read_run(whole_run)["starts"][0]["framework"] == "tf"
+
+
+def test_all_evaluations_of_a_run_share_one_trace(data, tmp_path, monkeypatch):
+    traced, count = [], loop._forward
+    monkeypatch.setattr(loop, "_forward", lambda model: count(watched(model, traced)))
+    pretrain(tiny_settings(data, tmp_path, "steps=3", evaluate_every=1), quiet=True)
+    assert len([entry for entry in read_metrics(tmp_path) if entry.split == "held-out"]) == 3
+    assert len(traced) == 1
+
+
+def watched(model, calls):
+    """Return a function that calls a model and notes it."""
+    return lambda **inputs: calls.append(1) or model(**inputs)
 
 
 def test_both_networks_of_a_checkpoint_load_by_the_usual_classes(whole_run):

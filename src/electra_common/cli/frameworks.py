@@ -94,8 +94,15 @@ def run_in_first(job: Job) -> tuple[str, Result]:
             return framework, _run(framework, job, {})
         except FrameworkMissingError:
             continue
-    extras = " or ".join(f"'electra-dual[{framework}]'" for framework in FRAMEWORKS)
-    raise FrameworkMissingError(f"neither {' nor '.join(FRAMEWORKS.values())} is installed: pip install {extras}")
+    raise missing_error(tuple(FRAMEWORKS))
+
+
+def missing_error(frameworks: tuple[str, ...]) -> FrameworkMissingError:
+    """Return the error that none of some frameworks is installed, with the commands that install one."""
+    names = [FRAMEWORKS[framework] for framework in frameworks]
+    told = f"neither {' nor '.join(names)} is installed" if len(names) > 1 else f"{names[0]} is not installed"
+    extras = " or ".join(f"'electra-dual[{framework}]'" for framework in frameworks)
+    return FrameworkMissingError(f"{told}: pip install {extras}")
 
 
 def _run(framework: str, job: Job, batch: Mapping[str, NDArray[Any]]) -> Result:
@@ -125,10 +132,7 @@ def _answer(framework: str, folder: Path, finished: subprocess.CompletedProcess[
         raise FrameworkError(f"the {FRAMEWORKS[framework]} process ended with code {finished.returncode}: {last}")
     answer = json.loads(answer_file.read_text())
     if answer["error"] == "missing":
-        raise FrameworkMissingError(
-            f"{FRAMEWORKS[framework]} is not installed ({answer['message']}); "
-            f"install it with: pip install 'electra-dual[{framework}]'"
-        )
+        raise missing_error((framework,))
     if answer["error"] is not None:
         raise CheckpointError(answer["message"])
     with np.load(folder / "outputs.npz") as file:

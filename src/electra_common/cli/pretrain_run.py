@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import Any, Final
 
 from electra_common.cli.console import fail, print_json
-from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError
+from electra_common.cli.frameworks import FRAMEWORKS, missing_error
 from electra_common.cli.worker import NEEDED
 from electra_common.pretraining.processes import AnotherProcessFailedError
 from electra_common.pretraining.recipes import load_recipe
@@ -49,15 +50,13 @@ def load_loop(framework: str | None) -> tuple[str, ModuleType]:
     """
     if framework is not None and framework not in FRAMEWORKS:
         raise ValueError(f"--framework must be one of {', '.join(FRAMEWORKS)}, found {framework!r}")
-    wanted = [framework] if framework else list(FRAMEWORKS)
+    # TensorFlow talks about the processor and itself when it is imported, and about errors later.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    wanted = (framework,) if framework else tuple(FRAMEWORKS)
     for family in wanted:
         try:
             return family, importlib.import_module(f"electra_{family}.pretraining")
         except ModuleNotFoundError as error:
             if error.name not in NEEDED[family]:
                 raise
-    names, extras = (
-        " nor ".join(FRAMEWORKS[name] for name in wanted),
-        " or ".join(f"'electra-dual[{n}]'" for n in wanted),
-    )
-    raise FrameworkMissingError(f"{names} is not installed: pip install {extras}")
+    raise missing_error(wanted)

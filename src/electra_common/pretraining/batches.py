@@ -31,13 +31,13 @@ class MicroBatch:
         generator_share: how much of the whole step's masked tokens are here, 0 … 1. The model's losses are means over
             the rows it is given; weighed by their shares, they add up to the means of the whole step.
         discriminator_share: the same of real tokens.
-        real_tokens: their number.
+        step_tokens: real tokens of the whole step, over all processes.
     """
 
     inputs: Arrays
     generator_share: float
     discriminator_share: float
-    real_tokens: int
+    step_tokens: int
 
 
 @dataclass(frozen=True)
@@ -133,4 +133,4 @@ def _weights(masked: Arrays) -> tuple[float, int]:
 def _micro_batch(masked: Arrays, rows: slice, totals: tuple[float, int]) -> MicroBatch:
     inputs = {name: array[rows] for name, array in masked.items()}
     slots, tokens = _weights(inputs)
-    return MicroBatch(inputs, slots / totals[0], tokens / totals[1], tokens)
+    return MicroBatch(inputs, slots / max(totals[0], 1.0), tokens / totals[1], totals[1])

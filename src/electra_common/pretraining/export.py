@@ -20,9 +20,9 @@ from electra_common.pretraining.run_folder import (
     STATE_FILE,
     TOKENIZER_FOLDER,
     list_checkpoints,
-    read_checkpoint,
     read_json,
     read_run,
+    read_state,
 )
 from electra_common.weights.atomic import new_folder, write_files
 from electra_common.weights.checkpoint import open_checkpoint
@@ -94,7 +94,7 @@ def _find(source: Path) -> tuple[Path, Path]:
 
 
 def _add_tokenizer_and_card(run: Path, checkpoint: Path, item: Conversion, notes: ExportNotes, name: str) -> None:
-    state, _ = read_checkpoint(checkpoint)
+    state = read_state(checkpoint)
     entries = [entry for entry in read_metrics(run) if entry.step <= state.step]
     facts = _facts(run, item, entries, notes, name, state.step, state.tokens)
     tokenizer = {file.name: file.read_bytes() for file in (run / TOKENIZER_FOLDER).iterdir() if file.is_file()}

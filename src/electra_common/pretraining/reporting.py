@@ -68,7 +68,8 @@ class Reporter:
             measured["share_of_peak"] = self._flops * steps / seconds / self._peak
         self._write(state, "train", measured)
         losses = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
-        self.note(f"step {state.step:,}/{self._total:,}  {losses}  {rate:,.0f} tokens/s  {self._remaining(state)} left")
+        speed = f"{rate:,.0f} tokens/s" + (f" ({measured['share_of_peak']:.0%} of peak)" if self._peak else "")
+        self.note(f"step {state.step:,}/{self._total:,}  {losses}  {speed}  {self._remaining(state)} left")
 
     def held_out(self, state: RunState, values: Mapping[str, float]) -> None:
         """Tell what an evaluation found; its time does not count against the speed of training."""

@@ -40,6 +40,7 @@ from electra_common.pretraining.run_folder import (
     command_line,
     open_run_folder,
     read_checkpoint,
+    read_state,
 )
 from electra_common.pretraining.schedule import scheduled_rate
 from electra_common.pretraining.settings import RunSettings
@@ -66,6 +67,7 @@ class PretrainingRun:
         resume_from: the checkpoint to go on from, or None at the start.
         first_step: where this start began.
         state: steps done and tokens seen; the loop moves it with :meth:`finish_step`.
+        was_signalled: whether this process was asked to stop.
         asked_to_stop: whether any process was, before the step just finished ended: all of them see the same.
     """
 
@@ -103,7 +105,7 @@ class PretrainingRun:
             division=Division(recipe.batch_size, processes.count, settings.accumulation),
             processes=processes.numbers,
         )
-        self.asked_to_stop = self._was_signalled = False
+        self.asked_to_stop = self.was_signalled = False
         reporter.start(self.state, settings)
 
     def expect_speed(self, operations_a_second: float) -> None:
@@ -173,12 +175,12 @@ class PretrainingRun:
     def finish_step(self, step: int, tokens: int) -> None:
         """Count a step, and the real tokens of all processes in it."""
         self.state = RunState(step + 1, self.state.tokens + tokens)
-        self.asked_to_stop = self._processes.anywhere(self._was_signalled)
+        self.asked_to_stop = self._processes.anywhere(self.was_signalled)
         self._reporter.progress(self.state)
 
     def ask_to_stop(self) -> None:
         """Let all processes end after the step at hand, with a checkpoint."""
-        self._was_signalled = True
+        self.was_signalled = True
 
     def log(self, values: Mapping[str, float]) -> None:
         """Write a line of the training log.
@@ -194,10 +196,10 @@ class PretrainingRun:
         self._check_finite(values)
         self._reporter.held_out(self.state, values)
 
-    def save(self, write_model: Callable[[Path], None], moments: Moments) -> None:
-        """Write a checkpoint; only the first process does."""
+    def save(self, write_model: Callable[[Path], None], read_moments: Callable[[], Moments]) -> None:
+        """Write a checkpoint; only the first process does, and only there Adam's state is read."""
         if self._folder is not None:
-            target = self._folder.save(self.state, write_model, moments, self.settings.keep)
+            target = self._folder.save(self.state, write_model, read_moments(), self.settings.keep)
             self._reporter.note(f"step {self.state.step:,}: saved {target}")
 
     def _is_due(self, every: int) -> bool:
@@ -257,7 +259,7 @@ def open_run(
             reporter = stack.enter_context(_reporter(settings, processes, resume_from, quiet))
             run = PretrainingRun(settings, training, held_out, processes, folder, reporter, resume_from)
         _check_one_folder(settings.out, processes.gather(run.first_step))
-        stack.enter_context(_stopped_by_signals(run))
+        stack.enter_context(_stopped_by_signals(run, processes.has_others))
         yield run
 
 
@@ -282,7 +284,7 @@ def _reporter(settings: RunSettings, processes: Processes, resume_from: Path | N
     log = None
     with ExitStack() as stack:
         if processes.is_first:
-            step = 0 if resume_from is None else read_checkpoint(resume_from)[0].step
+            step = 0 if resume_from is None else read_state(resume_from).step
             log = stack.enter_context(MetricsLog(settings.out, tensorboard=settings.tensorboard, after_step=step))
         yield stack.enter_context(Reporter(log, quiet=quiet or not processes.is_first))
 
@@ -292,7 +294,7 @@ def _check_data(settings: RunSettings, training: ExampleShards) -> None:
     if training.max_length != recipe.max_length:
         raise ValueError(
             f"{settings.data}: examples have {training.max_length} tokens, the recipe wants {recipe.max_length}; "
-            f"prepare the corpus with --max-length {recipe.max_length}, or change the recipe's max_length"
+            f"prepare the corpus with --max-length {recipe.max_length}, or add --set max_length={training.max_length}"
         )
 
 
@@ -329,8 +331,12 @@ def _data_identity(shards: ExampleShards) -> str:
 
 
 @contextmanager
-def _stopped_by_signals(run: PretrainingRun) -> Iterator[None]:
+def _stopped_by_signals(run: PretrainingRun, has_others: bool) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
+        # Whoever presses Ctrl-C twice does not want to wait for a checkpoint. Among several programs it proves nothing:
+        # the terminal sends one signal, and the launcher another.
+        if run.was_signalled and number == signal.SIGINT and not has_others:
+            raise KeyboardInterrupt
         run.ask_to_stop()
 
     try:

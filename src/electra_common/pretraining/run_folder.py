@@ -123,6 +123,11 @@ def read_checkpoint(folder: Path) -> tuple[RunState, Moments]:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
+    return read_state(folder), read_moments(folder)
+
+
+def read_state(folder: Path) -> RunState:
+    """Return where a checkpoint stands; raises CheckpointError if the file is missing or damaged."""
     try:
         facts = read_json(folder / STATE_FILE)
     except ValueError as error:
@@ -130,7 +135,7 @@ def read_checkpoint(folder: Path) -> tuple[RunState, Moments]:
     numbers = [facts.get(name) for name in ("step", "tokens")]
     if facts.get("format") != _FORMAT or not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise CheckpointError(f"{folder / STATE_FILE}: expected format {_FORMAT}, a step and tokens, found {facts}")
-    return RunState(facts["step"], facts["tokens"]), read_moments(folder)
+    return RunState(facts["step"], facts["tokens"])
 
 
 @contextmanager
@@ -149,7 +154,10 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _check_identity(path: Path, identity: Mapping[str, Any]) -> list[Any]:
-    """Return the starts so far; refuse a folder of another run or of something else."""
+    """Return the starts so far; refuse a folder of another run or of something else.
+
+    A run that has no checkpoint yet has nothing to lose: what was mistyped when it was started may be put right.
+    """
     if not (path / RUN_FILE).exists():
         if strange := sorted(item.name for item in path.iterdir() if item.name != _LOCK_FILE and not _is_ours(item)):
             raise ValueError(f"{path}: holds {', '.join(strange[:3])} and no run; choose a new folder")
@@ -157,6 +165,8 @@ def _check_identity(path: Path, identity: Mapping[str, Any]) -> list[Any]:
     before = read_run(path)
     wanted = json.loads(json.dumps(identity))
     different = [name for name in wanted if before.get(name) != wanted[name]]
+    if different and not list_checkpoints(path):
+        return []
     if different:
         raise ValueError(f"{path}: holds another run: {'; '.join(_difference(n, before, wanted) for n in different)}")
     starts = before.get("starts")

@@ -20,7 +20,7 @@ class RunSettings:
         out: the run's folder. Where it holds checkpoints of the same run, the run goes on from the last one.
         recipe: sizes, objective, optimizer, schedule.
         seed: of everything that is drawn: weights, order of examples, masks, replacements, dropout.
-        start_from: weights to start from: a folder of two networks, a Google checkpoint, or a discriminator.
+        start_from: weights to start from: a run or a checkpoint of one, a Google checkpoint, or a discriminator.
         start_generator_from: the generator, where ``start_from`` holds a discriminator alone.
         fresh_optimizer: start Adam at zero and the schedule at its beginning, even where ``start_from``, a checkpoint
             of a run or of Google's code, holds Adam's state and a step to go on from.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.optimizer_file import Moments
-from electra_common.pretraining.run_folder import STATE_FILE, RunState, read_checkpoint
+from electra_common.pretraining.run_folder import STATE_FILE, RunState, list_checkpoints, read_checkpoint
 from electra_common.pretraining.settings import RunSettings
 from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
@@ -30,8 +30,7 @@ def state_to_start_from(settings: RunSettings) -> tuple[RunState, Moments | None
         CheckpointError: the checkpoint is damaged.
         ValueError: it has more steps behind it than the recipe has in all.
     """
-    source = settings.start_from
-    assert source is not None
+    source = weights_to_start_from(settings)
     found = None
     if not settings.fresh_optimizer and settings.start_generator_from is None:
         found = _stored_state(source)
@@ -44,6 +43,13 @@ def state_to_start_from(settings: RunSettings) -> tuple[RunState, Moments | None
             "set more steps, or start the schedule anew with --fresh-optimizer"
         )
     return state, moments, f"{source}: goes on from its step {state.step:,} with its state of Adam"
+
+
+def weights_to_start_from(settings: RunSettings) -> str:
+    """Return the path or name of the weights: of a run's folder, its newest checkpoint."""
+    assert settings.start_from is not None
+    checkpoints = list_checkpoints(Path(settings.start_from))
+    return str(checkpoints[-1]) if checkpoints else settings.start_from
 
 
 def _stored_state(source: str) -> tuple[RunState, Moments] | None:
@@ -60,8 +66,7 @@ def config_overrides(settings: RunSettings) -> dict[str, Any]:
         "hidden_dropout_prob": recipe.dropout,
         "attention_probs_dropout_prob": recipe.dropout,
     }
-    assert settings.start_from is not None
-    checkpoint = open_checkpoint(settings.start_from)
+    checkpoint = open_checkpoint(weights_to_start_from(settings))
     if all(checkpoint.stored_config(item) is None for item in checkpoint.components.values()):
         heads = {DISCRIMINATOR: recipe.num_attention_heads, GENERATOR: recipe.generator_num_attention_heads}
         result["num_attention_heads"] = {name: heads[name] for name in checkpoint.components}

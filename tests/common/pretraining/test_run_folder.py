@@ -92,6 +92,14 @@ def test_another_run_is_refused_by_what_differs(tmp_path):
         pass
 
 
+def test_a_run_without_a_checkpoint_may_be_started_otherwise(tmp_path):
+    save(tmp_path)
+    with open_run_folder(tmp_path, {**IDENTITY, "seed": 4}, {"command": "again"}):
+        pass
+    assert read_run(tmp_path)["seed"] == 4
+    assert read_run(tmp_path)["starts"] == [{"command": "again"}]
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(ValueError, match=r"holds thesis\.tex and no run"), open_run_folder(tmp_path, IDENTITY, {}):
