@@ -29,10 +29,6 @@ def embedded_folder(component: str) -> Path:
     if component not in COMPONENTS:
         raise ValueError(f"component must be one of {', '.join(COMPONENTS)}, found {component!r}")
     folder = Path(str(files("electra_common"))) / _FOLDER / component
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{folder}: {' and '.join(missing)} not there: this installation has no embedded {component}; "
-            "name a model with --model"
-        )
+    if not all((folder / name).is_file() for name in _NEEDED):
+        raise CheckpointError(f"this installation has no {component} of its own: name a model with --model")
     return folder
