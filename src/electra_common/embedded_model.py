@@ -1,6 +1,7 @@
 """The small model that comes with the package, for commands that are given no other.
 
-``embedded/discriminator`` and ``embedded/generator`` hold ``config.json``, ``model.safetensors`` and a tokenizer each.
+``embedded/discriminator`` and ``embedded/generator`` hold ``config.json``, ``model.safetensors`` (float16), a
+tokenizer and a model card each; the card names the commands, the text and its licences.
 """
 
 from __future__ import annotations

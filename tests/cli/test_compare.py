@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from electra_common.cli.demo import MASKED_SENTENCE, REPLACED_SENTENCE
 from support.fixtures import CAUSAL, GOOGLE, TRANSFORMERS
 
 HEADS = ("--num-attention-heads", "discriminator=4,generator=1")
@@ -128,6 +129,8 @@ def test_the_demonstration_agrees_with_google_and_with_itself(electra):
     assert "probability of being replaced" in out
     assert "layer 11 output" in out
     assert "8 rows of up to" in out
+    assert REPLACED_SENTENCE in out
+    assert MASKED_SENTENCE in out
 
 
 def test_the_demonstration_runs_with_the_one_framework_there_is(electra):
@@ -137,5 +140,7 @@ def test_the_demonstration_runs_with_the_one_framework_there_is(electra):
     content = json.loads(out)
     assert code == 0
     assert content["agrees"]
-    assert {item["framework"] for item in content["against_google"]} == {"tf" if is_hidden("torch") else "pt"}
+    there = "tf" if is_hidden("torch") else "pt"
+    assert {item["framework"] for item in content["against_google"]} == {there}
+    assert set(content["real_text"]["detect"]) == set(content["real_text"]["fill_mask"]) == {there}
     assert "not installed" in content["missing"]

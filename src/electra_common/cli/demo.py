@@ -52,10 +52,13 @@ def demo(*, as_json: bool) -> int:
         else:
             console.rule("[bold]3. A full-size ELECTRA-Small over real English text", align="left")
             comparison = full_size(console, Path(name) / "small")
+    console.rule("[bold]4. The model that comes with the package, on sentences", align="left")
+    answers = real_text(console, tuple(dict.fromkeys(item.framework for item in agreements)))
     good = (
         all(item.largest <= TOLERANCE for item in agreements)
         and all(item.unchanged for item in conversions)
         and (comparison is None or bool(comparison["agrees"]))
+        and bool(answers["agrees"])
     )
     if as_json:
         print_json(
@@ -64,6 +67,7 @@ def demo(*, as_json: bool) -> int:
                 "against_google": [vars(item) for item in agreements],
                 "fingerprints": {item.component: item.fingerprint_after for item in conversions},
                 "full_size": comparison,
+                "real_text": answers,
                 "missing": str(missing) if missing else None,
             }
         )

@@ -49,7 +49,7 @@ Heads = Annotated[
 ]
 Answering = Annotated[
     str | None,
-    typer.Option("--model", help="Folder, file or Hub name; needed, for the package has no model of its own yet."),
+    typer.Option("--model", help="Folder, file or Hub name; by default the small model that comes with the package."),
 ]
 Tokenizer = Annotated[
     str | None, typer.Option("--tokenizer", help="Folder, file or Hub name; by default the one beside the model.")

@@ -1,0 +1,59 @@
+"""The small model that comes with the package: what its files are, and that it has learnt something."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from electra_common import ElectraTokenizerFast, open_checkpoint
+from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError, Job, run_in_frameworks
+from electra_common.embedded_model import embedded_folder
+from support.fixtures import TESTS
+
+NETWORKS = ("discriminator", "generator")
+LENGTH = 61
+HELD_OUT = (TESTS / "fixtures" / "embedded" / "held_out.txt").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    """Held-out text: ids, where there is text, and one in eight of its places, no special tokens among them."""
+    tokenizer = ElectraTokenizerFast.from_pretrained(embedded_folder("discriminator"))
+    encoded = tokenizer(HELD_OUT, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="np")
+    ids, mask = np.asarray(encoded["input_ids"]), np.asarray(encoded["attention_mask"])
+    chosen = (np.random.default_rng(5).random(ids.shape) < 1 / 8) & (mask == 1) & (ids > 4)
+    return tokenizer, ids, mask, chosen
+
+
+def logits(framework, network, architecture, ids, mask):
+    job = Job("run", str(embedded_folder(network)), architecture, network, {})
+    try:
+        results = run_in_frameworks((framework,), job, {"input_ids": ids, "attention_mask": mask})
+    except FrameworkMissingError as error:
+        pytest.skip(str(error))
+    return results[framework].outputs["logits"].astype(np.float64)
+
+
+def test_both_networks_are_small_and_carry_their_card():
+    files = [path for name in NETWORKS for path in embedded_folder(name).iterdir()]
+    assert sum(path.stat().st_size for path in files) < 12_000_000
+    for name in NETWORKS:
+        network = open_checkpoint(embedded_folder(name)).component(name)
+        assert {np.dtype(tensor.dtype).name for tensor in network.tensors.values()} == {"float16"}
+        card = (embedded_folder(name) / "README.md").read_text()
+        for told in ("electra pretrain run", "CC BY-SA 4.0", "masked_accuracy", "![Curves"):
+            assert told in card.replace("\\_", "_"), told
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_it_does_both_tasks_on_text_it_has_not_seen(framework, tokens):
+    """The commonest piece is right in about one mask of twenty; an AUC of 0.5 is a guess."""
+    tokenizer, ids, mask, chosen = tokens
+    masked = np.where(chosen, tokenizer.mask_token_id, ids)
+    scores = logits(framework, "generator", "ElectraForMaskedLM", masked, mask)
+    accuracy = float((scores.argmax(-1) == ids)[chosen].mean())
+    assert accuracy > 0.2, accuracy
+    samples = (scores + np.random.default_rng(6).gumbel(size=scores.shape)).argmax(-1)
+    corrupted = np.where(chosen, samples, ids)
+    found = logits(framework, "discriminator", "ElectraForPreTraining", corrupted, mask)
+    auc = roc_auc_score((corrupted != ids)[mask == 1], found[mask == 1])
+    assert auc > 0.55, auc
