@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from conftest import is_installed
-from electra_common import open_checkpoint
+from electra_common import ElectraTokenizerFast, open_checkpoint
 from electra_common.pretraining.run_folder import list_checkpoints
 from support.pretraining_runs import TINY, assert_same_bits, prepare_tiny_corpus
 
@@ -74,6 +74,7 @@ def test_an_exported_run_is_two_models_with_cards(electra, finished, tmp_path):
     code, printed, _ = electra(
         "pretrain", "export", run, "--out", tmp_path / "model", "--dtype", "float16", "--name", "tiny",
         "--language", "en", "--license-note", "Speeches, in the public domain.", "--license", "cc0-1.0", "--json",
+        "--training-note", "On a rainy day.",
     )  # fmt: skip
     assert code == 0
     written = json.loads(printed)["written"]
@@ -82,10 +83,29 @@ def test_an_exported_run_is_two_models_with_cards(electra, finished, tmp_path):
         checkpoint = open_checkpoint(item["folder"])
         assert {tensor.dtype for tensor in checkpoint.component(None).tensors.values()} == {"float16"}
         card = (tmp_path / "model" / name / "README.md").read_text()
+        assert "\n## Training\n\nOn a rainy day.\n" in card
         for told in ("# tiny", "Speeches, in the public domain.", 'license: "cc0-1.0"', "electra pretrain run", "auc"):
             assert told in card, told
         assert (tmp_path / "model" / name / "vocab.txt").exists()
         assert (tmp_path / "model" / name / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_exported_tokenizer_says_how_long_a_text_was_trained(electra, finished, tmp_path):
+    """Beyond it a network answers nonsense; a run from weights may keep a limit that is known of them."""
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    stored = json.loads((run / "run.json").read_text())
+    config = run / "tokenizer" / "tokenizer_config.json"
+    trained = stored["recipe"]["max_length"]
+    for number, (start, stated, expected) in enumerate(
+        [(None, 77, trained), ("weights", 77, 77), ("weights", 10**30, trained), ("weights", None, trained)]
+    ):
+        (run / "run.json").write_text(json.dumps({**stored, "start_from": start}))
+        config.write_text(json.dumps({**json.loads(config.read_text()), "model_max_length": stated}))
+        out = tmp_path / str(number)
+        assert electra("pretrain", "export", run, "--out", out)[0] == 0
+        for name in ("discriminator", "generator"):
+            assert ElectraTokenizerFast.from_pretrained(out / name).model_max_length == expected
 
 
 def test_a_single_checkpoint_is_exported_as_it_was(electra, finished, tmp_path):

@@ -144,6 +144,9 @@ def export_command(
     license_note: Annotated[
         list[str] | None, typer.Option(help="Where the text comes from and under which licence; once for each source.")
     ] = None,
+    training_note: Annotated[
+        list[str] | None, typer.Option(help="What happened before the run; may be given several times.")
+    ] = None,
     license: Annotated[str | None, typer.Option(help="Of the model, as the Hub names it, such as apache-2.0.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="Of the text, such as en.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that holds files.")] = False,
@@ -153,5 +156,5 @@ def export_command(
     from electra_common.cli.pretrain_export import export
     from electra_common.pretraining.export import ExportNotes
 
-    notes = ExportNotes(name=name, licenses=license_note or (), license=license, languages=language or ())
+    notes = ExportNotes(name, license_note or (), license, language or (), training_note or ())
     raise typer.Exit(export(run, out, dtype=dtype, notes=notes, overwrite=overwrite, as_json=json))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.conversion import Conversion, convert_checkpoint
 
 CURVES_FILE: Final = "curves.png"
+_TOKENIZER_CONFIG: Final = "tokenizer_config.json"
+_NO_LIMIT: Final = 1e20  # transformers writes 1e30 for none
 _SHOWN: Final = (
     "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
     "max_position_embeddings",
@@ -44,12 +47,14 @@ class ExportNotes:
         licenses: where the text comes from and under which licences, a paragraph each.
         license: of the model, as the Hub names it.
         languages: of the text, as the Hub names them.
+        training: what happened before the run, such as how the weights it started from were made, a paragraph each.
     """
 
     name: str | None = None
     licenses: Sequence[str] = ()
     license: str | None = None
     languages: Sequence[str] = ()
+    training: Sequence[str] = ()
 
 
 def export_run(
@@ -97,9 +102,24 @@ def _add_tokenizer_and_card(run: Path, checkpoint: Path, item: Conversion, notes
     state = read_state(checkpoint)
     entries = [entry for entry in read_metrics(run) if entry.step <= state.step]
     facts = _facts(run, item, entries, notes, name, state.step, state.tokens)
-    tokenizer = {file.name: file.read_bytes() for file in (run / TOKENIZER_FOLDER).iterdir() if file.is_file()}
     draw_curves({name: entries}, item.folder / CURVES_FILE)
-    write_files(item.folder, {**tokenizer, "README.md": model_card(facts).encode()})
+    write_files(item.folder, {**_tokenizer_files(run), "README.md": model_card(facts).encode()})
+
+
+def _tokenizer_files(run: Path) -> dict[str, bytes]:
+    """Return the run's tokenizer, told how long a text the networks can read.
+
+    Positions beyond the rows of the run have never been trained: a network answers there, but nonsense. A run that
+    started from weights keeps the limit that its tokenizer states, for those weights may have seen longer rows.
+    """
+    files = {file.name: file.read_bytes() for file in (run / TOKENIZER_FOLDER).iterdir() if file.is_file()}
+    config = read_json(run / TOKENIZER_FOLDER / _TOKENIZER_CONFIG) if _TOKENIZER_CONFIG in files else {}
+    stored = read_run(run)
+    stated = config.get("model_max_length")
+    if stored["start_from"] is None or stated is None or stated > _NO_LIMIT:
+        config["model_max_length"] = stored["recipe"]["max_length"]
+    files[_TOKENIZER_CONFIG] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    return files
 
 
 def _facts(
@@ -128,6 +148,7 @@ def _facts(
         starts=starts,
         data=read_json(run / DATA_FILE),
         license_notes=list(notes.licenses),
+        training_notes=list(notes.training),
         held_out=held_out[-1] if held_out else {},
         versions=_versions(),
         curves=CURVES_FILE,

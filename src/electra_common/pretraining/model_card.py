@@ -60,6 +60,7 @@ class ModelCardFacts:
         fingerprint: of the weights, or None.
         license: of the model, as the Hub names it (``apache-2.0``), or None.
         languages: of the text, as the Hub names them (``en``).
+        training_notes: what happened before the run, one paragraph each, in the user's words.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ModelCardFacts:
     fingerprint: str | None = None
     license: str | None = None
     languages: Sequence[str] = field(default=())
+    training_notes: Sequence[str] = field(default=())
 
 
 def model_card(facts: ModelCardFacts) -> str:
@@ -170,6 +172,7 @@ def _data(facts: ModelCardFacts) -> Iterable[str]:
 
 
 def _training(facts: ModelCardFacts) -> Iterable[str]:
+    yield from (_line(note) for note in facts.training_notes)
     yield f"{facts.step:,} steps, {facts.tokens:,} tokens."
     yield _fenced("\n".join(str(start["command"]) for start in facts.starts if start.get("command")), "console")
     told = list(dict.fromkeys(name for start in facts.starts for name in start if name != "command"))

@@ -5,22 +5,25 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from electra_common import ElectraTokenizerFast, open_checkpoint
+from electra_common.applications.batches import make_batch
 from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError, Job, run_in_frameworks
 from electra_common.embedded_model import embedded_folder
 from support.fixtures import TESTS
 
 NETWORKS = ("discriminator", "generator")
-LENGTH = 61
-HELD_OUT = (TESTS / "fixtures" / "embedded" / "held_out.txt").read_text().splitlines()
+HELD_OUT = (TESTS / "fixtures" / "embedded" / "held_out.txt").read_text()
 
 
 @pytest.fixture(scope="module")
 def tokens():
-    """Held-out text: ids, where there is text, and one in eight of its places, no special tokens among them."""
+    """Held-out text in rows as long as the tokenizer promises: ids, where text is, one in eight of its places."""
     tokenizer = ElectraTokenizerFast.from_pretrained(embedded_folder("discriminator"))
-    encoded = tokenizer(HELD_OUT, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="np")
-    ids, mask = np.asarray(encoded["input_ids"]), np.asarray(encoded["attention_mask"])
-    chosen = (np.random.default_rng(5).random(ids.shape) < 1 / 8) & (mask == 1) & (ids > 4)
+    ids = tokenizer(HELD_OUT, add_special_tokens=False, verbose=False)["input_ids"]
+    length = tokenizer.model_max_length - tokenizer.num_special_tokens_to_add(pair=False)
+    batch = make_batch(tokenizer, [ids[start : start + length] for start in range(0, len(ids), length)])
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    special = np.isin(ids, [tokenizer.cls_token_id, tokenizer.sep_token_id])
+    chosen = (np.random.default_rng(5).random(ids.shape) < 1 / 8) & (mask == 1) & ~special
     return tokenizer, ids, mask, chosen
 
 
@@ -46,7 +49,10 @@ def test_both_networks_are_small_and_carry_their_card():
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_it_does_both_tasks_on_text_it_has_not_seen(framework, tokens):
-    """The commonest piece is right in about one mask of twenty; an AUC of 0.5 is a guess."""
+    """The commonest piece is right in about one mask of twenty; an AUC of 0.5 is a guess.
+
+    Positions that were never trained give 0.03 and less than 0.5, so a tokenizer that promises them fails here.
+    """
     tokenizer, ids, mask, chosen = tokens
     masked = np.where(chosen, tokenizer.mask_token_id, ids)
     scores = logits(framework, "generator", "ElectraForMaskedLM", masked, mask)
