@@ -1,1 +1,1 @@
-"""Fine-tuning without a framework: what is measured. Readers of data sets and features are still to come."""
+"""Fine-tuning without a framework: tasks, readers of data sets, features, settings, what is measured, results."""

@@ -1,0 +1,1 @@
+"""From examples to rows of ids with labels."""
