@@ -5,8 +5,7 @@ Everything around the arithmetic (data, masks, log, checkpoints, signals) is :mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -21,9 +20,10 @@ from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.starting import config_overrides, weights_to_start_from
+from electra_tf.dropout_seeds import dropout_seed, seed_dropout, seed_generators
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining
 from electra_tf.optimizer import TFElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
-from electra_tf.processes import RunProcesses, open_processes, to_tensors
+from electra_tf.processes import RunProcesses, dtype_policy, open_processes, to_tensors
 
 Tensor = Any
 
@@ -50,7 +50,7 @@ def pretrain(
         AnotherProcessFailedError: another process raised one of these.
     """
     with (
-        _dtype_policy("mixed_bfloat16" if settings.precision == "bfloat16" else "float32"),
+        dtype_policy(settings.precision),
         open_processes() as processes,
         open_run(settings, framework="tf", version=tf.__version__, processes=processes.description, quiet=quiet) as run,
     ):
@@ -61,7 +61,7 @@ def pretrain(
         sums, steps = tf.zeros(len(LOGGED)), 0
         for step, parts in run.steps():
             inputs = [[_arguments(micro_batch) for micro_batch in micro_batches] for micro_batches in parts]
-            seeds = [_dropout_seed(settings.seed, step, number) for number in processes.description.numbers]
+            seeds = [dropout_seed(settings.seed, step, number) for number in processes.description.numbers]
             optimizer.learning_rate = run.learning_rate(step)
             values = processes.add_up(
                 processes.strategy.run(train_step, args=(processes.spread(inputs), processes.spread(seeds)))
@@ -165,11 +165,10 @@ def _training_step(
 ) -> Callable[[Any, Tensor], Tensor]:
     """Return what each replica computes in a step: [loss, generator's, discriminator's, gradient norm]."""
     optimizer.build(model.trainable_variables)
-    seed_generators = _seed_generators(model)
+    generators = seed_generators(model)
 
     def train_step(micro_batches: Any, seed: Tensor) -> Tensor:
-        for index, generator in enumerate(seed_generators):  # a stream for each dropout, far from the others
-            generator.state.assign(tf.stack([seed, tf.constant(index << 16, tf.uint32)]))
+        seed_dropout(generators, seed)
         gradients, totals = compute_gradients(model, micro_batches, run, processes)
         clipped, norm = clip_by_global_norm(gradients, run.settings.recipe.clip_norm)
         # Keras adds the replicas' gradients up once more: each gives its part of the sum that was clipped.
@@ -199,20 +198,6 @@ def _forward(model: TFElectraForJointPreTraining) -> Callable[[dict[str, Tensor]
     return function
 
 
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _dropout_seed(seed: int, step: int, replica: int) -> Tensor:
-    return tf.constant(derived_seed(seed, "dropout", step, replica) % 2**32, tf.uint32)
-
-
 def _or_zero(loss: Tensor | None) -> Tensor:
     return tf.zeros(()) if loss is None else loss
 
@@ -223,8 +208,3 @@ def _arguments(micro_batch: MicroBatch) -> tuple[dict[str, Tensor], Tensor, Tens
         tf.constant(micro_batch.generator_share, tf.float32),
         tf.constant(micro_batch.discriminator_share, tf.float32),
     )
-
-
-def _seed_generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
-    layers = model._flatten_layers()
-    return [layer.seed_generator for layer in layers if getattr(layer, "seed_generator", None) is not None]

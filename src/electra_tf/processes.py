@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -103,3 +104,18 @@ def _devices() -> list[Any]:
 def to_tensors(arrays: dict[str, Any], device: Any = None) -> dict[str, Tensor]:
     """Return numpy arrays as tensors; where they lie is the strategy's business."""
     return {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
+
+
+@contextmanager
+def dtype_policy(precision: str) -> Iterator[None]:
+    """Let layers that are made meanwhile compute in a precision; their variables stay float32.
+
+    Args:
+        precision: ``"float32"`` or ``"bfloat16"``.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

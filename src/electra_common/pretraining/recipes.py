@@ -11,12 +11,12 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Self
 
 from electra_common.config import ElectraConfig
+from electra_common.fields import check_fields, parse_assignment
 from electra_common.pretraining.masking import MaskingRules, slots_for
 from electra_common.pretraining.objective import PretrainingObjective
 from electra_common.pretraining.positions import STARTS
@@ -133,8 +133,8 @@ class Recipe:
         Raises:
             ValueError: no such field, or a value of another type.
         """
-        changes = dict(_parse_assignment(text) for text in assignments)
-        _check_fields(changes, "--set")
+        changes = dict(parse_assignment(text) for text in assignments)
+        check_fields(Recipe, changes, "--set", "a recipe")
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def load_recipe(name_or_file: str) -> Recipe:
 
 def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """Return a recipe of a mapping's values; raises ValueError, naming ``where``, on anything unusable."""
-    _check_fields(values, where)
+    check_fields(Recipe, values, where, "a recipe")
     missing = [item.name for item in fields(Recipe) if item.default is dataclasses.MISSING and item.name not in values]
     if missing:
         raise ValueError(f"{where}: {', '.join(missing)} must be given")
@@ -177,25 +177,3 @@ def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
 
 def _built_in() -> dict[str, dict[str, Any]]:
     return tomllib.loads((files("electra_common.pretraining") / _BUILT_IN).read_text(encoding="utf-8"))
-
-
-def _parse_assignment(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"--set takes name=value, found {text!r}")
-    try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return name.strip(), value.strip()  # a bare word
-
-
-def _check_fields(values: Mapping[str, Any], where: str) -> None:
-    kinds = {item.name: str(item.type) for item in fields(Recipe)}
-    for name, value in values.items():
-        if name not in kinds:
-            guesses = get_close_matches(name, kinds, n=1)
-            hint = f"did you mean {guesses[0]}?" if guesses else f"known: {', '.join(kinds)}"
-            raise ValueError(f"{where}: a recipe has no field {name!r}; {hint}")
-        allowed = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}[kinds[name]]
-        if not isinstance(value, allowed) or (isinstance(value, bool) and kinds[name] != "bool"):
-            raise ValueError(f"{where}: {name} must be of type {kinds[name]}, found {value!r}")

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from electra_common.pretraining.metrics_log import MetricsLog
 from electra_common.pretraining.run_folder import RunState
-from electra_common.pretraining.settings import RunSettings
 
 
 class Reporter:
@@ -19,11 +18,12 @@ class Reporter:
 
     Args:
         log: where metrics go; None in processes that do not log.
+        what: what is going on, in a word or two, beside the bar.
         quiet: print nothing.
     """
 
-    def __init__(self, log: MetricsLog | None, *, quiet: bool) -> None:
-        self._log, self._quiet = log, quiet
+    def __init__(self, log: MetricsLog | None, *, what: str, quiet: bool) -> None:
+        self._log, self._what, self._quiet = log, what, quiet
         self._stack = ExitStack()
         self._bar: Any = None
         self._task: Any = None
@@ -38,13 +38,13 @@ class Reporter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
-    def start(self, state: RunState, settings: RunSettings) -> None:
-        """Begin to count time; the run goes from ``state`` to the settings' last step."""
+    def start(self, state: RunState, *, last_step: int, steps: int) -> None:
+        """Begin to count time; the run goes from ``state`` to the last step of this call, out of so many in all."""
         self._started = self._since = time.perf_counter()
         self._first = self._before = state
-        self._total = settings.last_step
+        self._total = last_step
         if state.step:
-            self.note(f"goes on from step {state.step:,} of {settings.recipe.steps:,}")
+            self.note(f"goes on from step {state.step:,} of {steps:,}")
         if not self._quiet and sys.stderr.isatty():
             self._start_bar(state)
 
@@ -101,6 +101,6 @@ class Reporter:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = TextColumn("pre-training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        columns = TextColumn(self._what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         self._bar = self._stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-        self._task = self._bar.add_task("pre-training", total=self._total, completed=state.step)
+        self._task = self._bar.add_task(self._what, total=self._total, completed=state.step)

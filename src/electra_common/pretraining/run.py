@@ -7,14 +7,11 @@ What it is not: a loop. It never calls a model.
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
-from types import FrameType
-from typing import Final
 
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.batches import (
@@ -45,12 +42,11 @@ from electra_common.pretraining.run_folder import (
 from electra_common.pretraining.schedule import scheduled_rate
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.shards import ExampleShards
+from electra_common.pretraining.signals import stopped_by_signals
 from electra_common.pretraining.starting import check_configs, state_to_start_from
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.weights.atomic import write_files
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
-
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class TrainingDivergedError(RuntimeError):
@@ -106,7 +102,7 @@ class PretrainingRun:
             processes=processes.numbers,
         )
         self.asked_to_stop = self.was_signalled = False
-        reporter.start(self.state, settings)
+        reporter.start(self.state, last_step=settings.last_step, steps=recipe.steps)
 
     def expect_speed(self, operations_a_second: float) -> None:
         """Say what each process could reach at most, so that the log can tell its share."""
@@ -259,7 +255,7 @@ def open_run(
             reporter = stack.enter_context(_reporter(settings, processes, resume_from, quiet))
             run = PretrainingRun(settings, training, held_out, processes, folder, reporter, resume_from)
         _check_one_folder(settings.out, processes.gather(run.first_step))
-        stack.enter_context(_stopped_by_signals(run, processes.has_others))
+        stack.enter_context(stopped_by_signals(run, has_others=processes.has_others))
         yield run
 
 
@@ -286,7 +282,7 @@ def _reporter(settings: RunSettings, processes: Processes, resume_from: Path | N
         if processes.is_first:
             step = 0 if resume_from is None else read_state(resume_from).step
             log = stack.enter_context(MetricsLog(settings.out, tensorboard=settings.tensorboard, after_step=step))
-        yield stack.enter_context(Reporter(log, quiet=quiet or not processes.is_first))
+        yield stack.enter_context(Reporter(log, what="pre-training", quiet=quiet or not processes.is_first))
 
 
 def _check_data(settings: RunSettings, training: ExampleShards) -> None:
@@ -328,23 +324,3 @@ def _data_identity(shards: ExampleShards) -> str:
     """Return what tells these examples from all others: a hash of every shard's."""
     text = "/".join([shards.vocabulary_hash, *(shard.sha256 for shard in shards.manifest.shards)])
     return sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def _stopped_by_signals(run: PretrainingRun, has_others: bool) -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        # Whoever presses Ctrl-C twice does not want to wait for a checkpoint. Among several programs it proves nothing:
-        # the terminal sends one signal, and the launcher another.
-        if run.was_signalled and number == signal.SIGINT and not has_others:
-            raise KeyboardInterrupt
-        run.ask_to_stop()
-
-    try:
-        before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    except ValueError:  # not the main thread: whoever called has the signals
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

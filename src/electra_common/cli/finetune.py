@@ -1,0 +1,79 @@
+"""``electra finetune``: a network learns a task from examples, in one framework, in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from electra_common.cli.console import fail, make_console, make_table, print_json
+from electra_common.cli.loops import STOPPED, load_module
+from electra_common.pretraining.processes import AnotherProcessFailedError
+from electra_common.pretraining.run import TrainingDivergedError
+from electra_common.tasks.job import DataChoice, FineTuningJob, make_job
+from electra_common.tasks.seeds import Summary
+from electra_common.tasks.task import Column, find_task
+
+COLLAPSED: Final = 1
+
+
+def finetune(
+    task: str,
+    *,
+    framework: str | None,
+    folder: Path | None,
+    files: Mapping[str, Path | None],
+    columns: Mapping[str, Any],
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Fine-tune; 0 if every seed learnt something, 1 if one collapsed or diverged, 143 if it was stopped before."""
+    changes = {name: value for name, value in columns.items() if value is not None}
+    choice = DataChoice(
+        folder=folder, files={split: path for split, path in files.items() if path is not None}, changes=changes
+    )
+    job = make_job(find_task(task), choice, **options)
+    family, loop = load_module(framework, "fine_tuning")
+    try:
+        summary: Summary | None = loop.fine_tune(job)
+    except TrainingDivergedError as error:
+        fail(error)
+        return 1
+    except AnotherProcessFailedError:
+        return 1  # the other one has told why
+    if summary is None:
+        print("stopped; the same command with --resume goes on from there", file=sys.stderr)
+        return STOPPED
+    _show(job, family, summary, as_json)
+    return COLLAPSED if summary.collapsed else 0
+
+
+def parse_column(text: str) -> Column:
+    """Return a column by its number where it is written as one, else by its name."""
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+def seed_list(first: int, count: int) -> tuple[int, ...]:
+    """Return so many seeds from a first one on."""
+    return tuple(range(first, first + count))
+
+
+def _show(job: FineTuningJob, family: str, summary: Summary, as_json: bool) -> None:
+    if as_json:
+        print_json({"task": job.task.name, "framework": family, "out": str(job.out), "summary": summary.as_dict()})
+        return
+    console = make_console()
+    if summary.metrics:
+        table = make_table("", "metric", "#median", "#mean", "#deviation", "#minimum", "#maximum", "#seeds")
+        for name, found in summary.metrics.items():
+            values = asdict(found)
+            count = values.pop("count")
+            order: Sequence[str] = ("median", "mean", "deviation", "minimum", "maximum")
+            table.add_row(name, *(f"{values[key]:.4g}" for key in order), str(count))
+        console.print(table)
+    if summary.collapsed:
+        named = ", ".join(map(str, summary.collapsed))
+        console.print(f"collapsed: seed {named} (why: metrics.json); --restart-collapsed tries others", markup=False)
+    console.print(f"results in {job.out}", markup=False, soft_wrap=True)

@@ -1,0 +1,146 @@
+"""How a fine-tuning run is carried out; what it computes is :mod:`electra_common.tasks.settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from electra_common.pretraining.settings import PRECISIONS
+from electra_common.tasks.readers.read import find_file
+from electra_common.tasks.settings import FineTuningSettings, settings_for
+from electra_common.tasks.starting import Start, plan_start
+from electra_common.tasks.task import SPLITS, Task, find_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningJob:
+    """One call of ``electra finetune``; :func:`make_job` makes it.
+
+    Attributes:
+        task: what is learned.
+        start: the network to start from.
+        settings: optimizer, schedule, lengths.
+        files: the file of each split; ``train`` is there, ``dev`` and ``test`` may be.
+        out: the folder of results.
+        seeds: one run each: of weights that are new, order of rows, dropout.
+        restarts: how many more seeds take the place of collapsed ones.
+        accumulation: micro-batches for each update and process, to save memory; the result is that of one.
+        precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers; weights and losses stay float32.
+        evaluate_every: updates between evaluations on ``dev``; 0 for one at the end of each epoch. The last update
+            always has one.
+        log_every: updates between lines of the log, each the mean since the last one.
+        save_every: updates between checkpoints to resume from; 0 for none.
+        resume: go on with what the folder holds.
+        tensorboard: also write event files.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    task: Task
+    start: Start
+    settings: FineTuningSettings
+    files: Mapping[str, Path]
+    out: Path
+    seeds: tuple[int, ...] = (0,)
+    restarts: int = 0
+    accumulation: int = 1
+    precision: str = "float32"
+    evaluate_every: int = 0
+    log_every: int = 50
+    save_every: int = 500
+    resume: bool = False
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("accumulation", 1), ("log_every", 1), ("evaluate_every", 0), ("save_every", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: expected one or more, each once, found {list(self.seeds)}")
+        if self.restarts and "dev" not in self.files:
+            raise ValueError("restarts: whether a seed collapsed is told by dev examples, and there are none")
+        if self.settings.early_stopping and "dev" not in self.files:
+            raise ValueError("early_stopping: what is better is told by dev examples, and there are none")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be the same for a run to go on: everything that decides its weights."""
+        return {
+            "task": self.task.as_dict(),
+            "model": self.start.source,
+            "from_scratch": self.start.from_scratch,
+            "settings": self.settings.as_dict(),
+            "files": {split: str(path) for split, path in self.files.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Where the examples of a run are.
+
+    Attributes:
+        folder: holds files of the names that the task knows; None where every file is named.
+        files: the file of a split, in place of the folder's.
+        changes: attributes of the task to change, such as ``{"text": "sentence"}``.
+    """
+
+    folder: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_job(
+    task: str | Task,
+    data: DataChoice | str | Path,
+    out: str | Path,
+    *,
+    model: str | None = None,
+    from_scratch: bool = False,
+    changes: Sequence[str] = (),
+    **options: Any,
+) -> FineTuningJob:
+    """Return a fine-tuning run, with the settings that fit its network and task.
+
+    Args:
+        task: a task, or the name of one.
+        data: a folder of the task's files, or a choice of files and columns.
+        out: the folder of results.
+        model: folder, file or name on the Hub; None for the small model that comes with the package.
+        from_scratch: leave the model's weights aside and start from new ones of its sizes.
+        changes: ``name=value`` each, of :class:`~electra_common.tasks.settings.FineTuningSettings`.
+        **options: further attributes of :class:`FineTuningJob`.
+
+    Raises:
+        ValueError: no such task or file, or values do not go together.
+        CheckpointError: there is no such model.
+    """
+    choice = data if isinstance(data, DataChoice) else DataChoice(folder=Path(data))
+    chosen = (find_task(task) if isinstance(task, str) else task).with_changes(**choice.changes)
+    start = plan_start(model, from_scratch=from_scratch)
+    return FineTuningJob(
+        task=chosen,
+        start=start,
+        settings=settings_for(chosen, start.config.hidden_size, changes),
+        files=_find_files(chosen, choice),
+        out=Path(out),
+        **options,
+    )
+
+
+def _find_files(task: Task, choice: DataChoice) -> dict[str, Path]:
+    found = dict(choice.files)
+    for split in SPLITS:
+        if split not in found and choice.folder is not None and (path := find_file(task, choice.folder, split)):
+            found[split] = path
+    if "train" not in found:
+        raise ValueError(
+            f"task {task.name}: no examples to train on: name a folder with --data, or a file with --train"
+        )
+    for split, path in found.items():
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file, named for {split}")
+    return found

@@ -1,0 +1,283 @@
+"""One seed of a fine-tuning run, seen from its loop: the batches it computes, when it logs, measures, saves and stops.
+
+What it is for: everything around the arithmetic, so that the loop of each framework is short and shows the arithmetic.
+What it is not: a loop. It never calls a model, and knows nothing of other seeds (:mod:`electra_common.tasks.work`).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from electra_common.config import ElectraConfig
+from electra_common.pretraining.batches import Division
+from electra_common.pretraining.metrics_log import METRICS_FILE, read_metrics
+from electra_common.pretraining.optimizer_file import Moments
+from electra_common.pretraining.processes import Processes
+from electra_common.pretraining.reporting import Reporter
+from electra_common.pretraining.run import TrainingDivergedError
+from electra_common.pretraining.run_folder import RunFolder, RunState, read_checkpoint
+from electra_common.pretraining.schedule import scheduled_rate
+from electra_common.tasks.batches import FineTuningBatch, FineTuningBatches, balanced_class_weights
+from electra_common.tasks.data import TaskData
+from electra_common.tasks.decoding.decode import Prediction, decode
+from electra_common.tasks.features.make import Features
+from electra_common.tasks.features.rows import Row
+from electra_common.tasks.job import FineTuningJob
+from electra_common.tasks.metrics import score
+from electra_common.tasks.task_file import TaskFile
+from electra_common.weights.atomic import new_folder, write_files
+
+BEST: Final = "best"
+LAST: Final = "last"
+LOWER_IS_BETTER: Final = ("mse",)
+
+# What a model computes for rows, one mapping for each, cut to the row's real length.
+Predict = Callable[[Sequence[Row]], Sequence[Mapping[str, NDArray[Any]]]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found on one split.
+
+    Attributes:
+        predictions: one for each example, in order.
+        metrics: empty where the answers are not known.
+    """
+
+    predictions: Sequence[Prediction]
+    metrics: Mapping[str, float]
+
+
+class FineTuningRun:
+    """What a loop asks for and tells; :mod:`electra_common.tasks.work` gives it.
+
+    Attributes:
+        job: of this call.
+        seed: of this run.
+        config: of the network with the task's head.
+        resume_from: the checkpoint to go on from, or None at the start.
+        state: updates done and tokens seen; the loop moves it with :meth:`finish_step`.
+        moments: Adam's state at the checkpoint.
+        was_signalled: whether this process was asked to stop.
+        asked_to_stop: whether any process was.
+        is_done: whether early stopping ended the run.
+    """
+
+    def __init__(
+        self,
+        job: FineTuningJob,
+        seed: int,
+        data: TaskData,
+        config: ElectraConfig,
+        *,
+        folder: Path,
+        processes: Processes,
+        reporter: Reporter,
+        files: Mapping[str, bytes],
+    ) -> None:
+        self.job, self.seed, self.config, self.data = job, seed, config, data
+        self.folder = folder
+        self._processes, self._reporter, self._files = processes, reporter, files
+        settings = job.settings
+        class_weights = None
+        labels = data.task_file.labels
+        if settings.class_weights == "balanced" and labels:
+            class_weights = balanced_class_weights(data.train.rows, len(labels))
+        self._batches = FineTuningBatches(
+            data.train.rows,
+            seed=seed,
+            division=Division(settings.batch_size, processes.count, job.accumulation),
+            processes=processes.numbers,
+            pad_token_id=config.pad_token_id or 0,
+            group_by_length=settings.group_by_length,
+            class_weights=class_weights,
+        )
+        self.steps_in_all = self._batches.steps_for(settings.epochs)
+        self._steps_of_epoch = self._batches.steps_for(1)
+        self.state, self.moments = RunState(), None
+        self.resume_from = next(iter(reversed(RunFolder(folder).checkpoints)), None)
+        if self.resume_from is not None:
+            self.state, self.moments = read_checkpoint(self.resume_from)
+        self.best: float | None = None
+        self.evaluations_without_better = 0
+        self._recall_evaluations()
+        self.asked_to_stop = self.was_signalled = self.is_done = False
+        reporter.start(self.state, last_step=self.steps_in_all, steps=self.steps_in_all)
+
+    # What the loop asks ---------------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[tuple[int, list[list[FineTuningBatch]]]]:
+        """Yield (step, micro-batches of each of this program's processes), from where the run stands to its end."""
+        first = self.state.step
+        if first < self.steps_in_all and not self._stops_early:
+            yield from enumerate(self._batches.steps(first, self.steps_in_all), first)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the peak times what the schedule has for a step, counted from 0."""
+        settings = self.job.settings
+        return scheduled_rate(
+            step + 1,
+            peak=settings.learning_rate,
+            warmup_steps=round(self.steps_in_all * settings.warmup_fraction),
+            total_steps=self.steps_in_all,
+            power=settings.decay_power,
+        )
+
+    @property
+    def logs_now(self) -> bool:
+        """Whether a line of the log is due after the step just finished."""
+        return self._is_due(self.job.log_every)
+
+    @property
+    def evaluates_now(self) -> bool:
+        """Whether the model is to be measured on ``dev``."""
+        if "dev" not in self.data.measured:
+            return False
+        return self._is_due(self.job.evaluate_every or self._steps_of_epoch)
+
+    @property
+    def saves_now(self) -> bool:
+        """Whether a checkpoint is due; none is at the end, where :meth:`finish` keeps the model."""
+        at_end = self.state.step == self.steps_in_all or self.is_done
+        return not at_end and (self.asked_to_stop or self._is_due(self.job.save_every))
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let what fails inside in one process end all of them; all must come here."""
+        return self._processes.together()
+
+    # What the loop tells --------------------------------------------------------------------------------------------
+
+    def finish_step(self, step: int, tokens: int) -> None:
+        """Count a step, and the real tokens of all processes in it."""
+        self.state = RunState(step + 1, self.state.tokens + tokens)
+        self.asked_to_stop = self._processes.anywhere(self.was_signalled)
+        self._reporter.progress(self.state)
+
+    def ask_to_stop(self) -> None:
+        """Let all processes end after the step at hand, with a checkpoint."""
+        self.was_signalled = True
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Write a line of the training log.
+
+        Raises:
+            TrainingDivergedError: a value is not finite.
+        """
+        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
+        if wrong:
+            found = ", ".join(f"{name} is {value}" for name, value in wrong.items())
+            raise TrainingDivergedError(
+                f"seed {self.seed}, step {self.state.step}: {found}; try a smaller learning_rate or a longer warm-up"
+            )
+        self._reporter.training(self.state, values)
+
+    def evaluate(self, predict: Predict, write_model: Callable[[Path], None]) -> None:
+        """Measure the model on ``dev``; keep it if it is better than all before."""
+        found = self.measure("dev", predict)
+        self._reporter.held_out(self.state, found.metrics)
+        if not found.metrics:
+            return
+        if self._count_evaluation(found.metrics) and self._processes.is_first:
+            self._write(BEST, write_model)
+        self.is_done = self._stops_early
+
+    def measure(self, split: str, predict: Predict) -> Measured:
+        """Return predictions and metrics on a split."""
+        return measure(self.data.task_file, self.data.measured[split], predict)
+
+    def save(self, write_model: Callable[[Path], None], read_moments: Callable[[], Moments]) -> None:
+        """Write a checkpoint to resume from; only the first process does, and only there Adam's state is read."""
+        if self._processes.is_first:
+            RunFolder(self.folder).save(self.state, write_model, read_moments(), keep=1)
+
+    def keep_last(self, write_model: Callable[[Path], None]) -> None:
+        """Keep the model as it is at the end; checkpoints to resume from are of no use any more."""
+        if self._processes.is_first:
+            self._write(LAST, write_model)
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+    @property
+    def chosen(self) -> Path | None:
+        """The model that counts, where it is not the last one: with early stopping, the best."""
+        return self.folder / BEST if self.job.settings.early_stopping and self.best is not None else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no step is left."""
+        return self.state.step >= self.steps_in_all or self._stops_early
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _stops_early(self) -> bool:
+        patience = self.job.settings.early_stopping
+        return patience > 0 and self.evaluations_without_better >= patience
+
+    def _is_due(self, every: int) -> bool:
+        at_end = self.state.step == self.steps_in_all
+        return every > 0 and (self.state.step % every == 0 or at_end)
+
+    def _count_evaluation(self, metrics: Mapping[str, float]) -> bool:
+        """Take notice of an evaluation; return whether it is better than all before."""
+        main = self.job.task.metrics[0]
+        is_better = self.best is None or better(main, metrics[main], self.best)
+        self.best = metrics[main] if is_better else self.best
+        self.evaluations_without_better = 0 if is_better else self.evaluations_without_better + 1
+        return is_better
+
+    def _recall_evaluations(self) -> None:
+        if (self.folder / METRICS_FILE).is_file():
+            for entry in read_metrics(self.folder):
+                if entry.split == "held-out" and entry.step <= self.state.step:
+                    self._count_evaluation(entry.metrics)
+
+    def _write(self, name: str, write_model: Callable[[Path], None]) -> None:
+        with new_folder(self.folder / name, overwrite=True) as folder:
+            write_model(folder)
+            write_files(folder, dict(self._files))
+
+
+def measure(task_file: TaskFile, features: Features, predict: Predict) -> Measured:
+    """Return a model's predictions for some rows, and their metrics where the answers are known.
+
+    Args:
+        task_file: the task, its labels, and how outputs are read.
+        features: rows without labels.
+        predict: the model.
+    """
+    predictions = read_outputs(task_file, features, predict(features.rows))
+    return Measured(predictions, score(task_file.task, features.examples, predictions, task_file.labels))
+
+
+def read_outputs(
+    task_file: TaskFile, features: Features, outputs: Sequence[Mapping[str, NDArray[Any]]]
+) -> list[Prediction]:
+    """Return the predictions that a model's outputs are, one for each example, in order.
+
+    Args:
+        task_file: the task, its labels, and how outputs are read.
+        features: what the model was given.
+        outputs: one mapping for each row.
+    """
+    counts = {name: getattr(task_file, name) for name in ("n_best", "max_answer_length")}
+    return decode(
+        task_file.task,
+        features,
+        outputs,
+        task_file.labels,
+        null_threshold=task_file.null_threshold,
+        **{name: value for name, value in counts.items() if value is not None},
+    )
+
+
+def better(metric: str, value: float, than: float) -> bool:
+    """Whether a value of a metric is better than another."""
+    return value < than if metric in LOWER_IS_BETTER else value > than

@@ -1,0 +1,259 @@
+"""A fine-tuning run with all of its seeds: which are still to be done, what each came to, and the folder of results.
+
+=========================  ===========================================================================================
+``run.json``               what decides the weights (task, model, settings, files), and each start: command, versions
+``metrics.json``           what the seeds reached, and :mod:`electra_common.tasks.results`' other files
+``seed-N/metrics.jsonl``   the curves (:mod:`electra_common.pretraining.metrics_log`)
+``seed-N/checkpoints/``    to resume from; gone when the seed is done
+``seed-N/last``, ``best``  the model at the end, and where it was best on ``dev``: folders that any class loads
+``seed-N/result.json``     what the seed came to; a seed that has one is done
+=========================  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from math import isnan, nan
+from pathlib import Path
+from typing import Any, Final
+
+from electra_common.config import ElectraConfig
+from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
+from electra_common.pretraining.processes import Processes
+from electra_common.pretraining.reporting import Reporter
+from electra_common.pretraining.run_folder import (
+    RUN_FILE,
+    RunFolder,
+    command_line,
+    open_run_folder,
+    read_json,
+    read_state,
+)
+from electra_common.pretraining.signals import stopped_by_signals
+from electra_common.tasks.data import TaskData, read_task_data
+from electra_common.tasks.job import FineTuningJob
+from electra_common.tasks.results import RunFacts, seed_folder, write_results, write_seed
+from electra_common.tasks.run import LOWER_IS_BETTER, FineTuningRun, Measured, Predict
+from electra_common.tasks.seeds import SeedResult, Summary, is_collapsed, summarize
+from electra_common.tasks.starting import open_tokenizer, task_config
+from electra_common.tasks.task_file import TASK_FILE
+from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
+from electra_common.tokenization.files import folder_files
+from electra_common.versions import installed_versions
+from electra_common.weights.atomic import write_files
+
+RESULT_FILE: Final = "result.json"
+_PERCENT: Final = 100.0
+
+
+class FineTuning:
+    """The seeds of a run; :func:`open_work` gives it."""
+
+    def __init__(
+        self,
+        job: FineTuningJob,
+        data: TaskData,
+        tokenizer: ElectraTokenizerFast,
+        facts: RunFacts,
+        processes: Processes,
+        *,
+        quiet: bool,
+    ) -> None:
+        self.job, self.data, self.facts = job, data, facts
+        self.config: ElectraConfig = task_config(job.start, job.task, data.task_file.labels, job.settings)
+        self._processes, self._quiet = processes, quiet
+        self._files = {**folder_files(tokenizer), TASK_FILE: data.task_file.as_bytes()}
+        self._results: dict[int, SeedResult] = {}
+        self._was_stopped = False
+
+    def runs(self) -> Iterator[FineTuningRun]:
+        """Yield a run for each seed that is not done yet, and for as many more as collapsed ones may be replaced by."""
+        waiting = list(self.job.seeds)
+        restarts = self.job.restarts
+        while waiting and not self._was_stopped:
+            seed = waiting.pop(0)
+            if (result := read_result(seed_folder(self.job.out, seed))) is not None:
+                self._results[seed] = result
+            else:
+                with self._open_run(seed) as run:
+                    yield run
+                    self._was_stopped = not run.has_ended
+            if seed in self._results and self._results[seed].is_collapsed and restarts:
+                restarts -= 1
+                waiting.append(max(*self._results, *waiting, *self.job.seeds) + 1)
+
+    def finish(self, run: FineTuningRun, predict: Predict) -> None:
+        """Measure the model that counts, on what there is to measure on, and keep what was found."""
+        measured = {split: run.measure(split, predict) for split in self.data.measured}
+        if self._processes.is_first:
+            for split in measured:
+                self._write_predictions(run, split, measured[split])
+            result = self._result(run, measured.get("dev"))
+            write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
+        with self._processes.together():
+            found = read_result(run.folder)
+            assert found is not None
+            self._results[run.seed] = found
+
+    def summary(self) -> Summary | None:
+        """Write what all seeds together reached, and return it; None if the run was stopped before its end."""
+        if self._was_stopped:
+            return None
+        results = [self._results[seed] for seed in sorted(self._results)]
+        main = self.job.task.metrics[0]
+        if self._processes.is_first:
+            write_results(self.job.out, self.facts, results, main)
+        measured = [result for result in results if result.metrics]
+        return summarize(measured, main) if measured else Summary(main, {}, {}, (), len(results))
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _open_run(self, seed: int) -> Iterator[FineTuningRun]:
+        folder = seed_folder(self.job.out, seed)
+        with ExitStack() as stack:
+            with self._processes.together():
+                log = self._open_log(folder, stack)
+                what = f"{self.job.task.name}, seed {seed}"
+                quiet = self._quiet or not self._processes.is_first
+                reporter = stack.enter_context(Reporter(log, what=what, quiet=quiet))
+                reporter.note(f"{what}: {len(self.data.train.rows):,} rows to train on")
+                run = FineTuningRun(
+                    self.job,
+                    seed,
+                    self.data,
+                    self.config,
+                    folder=folder,
+                    processes=self._processes,
+                    reporter=reporter,
+                    files=self._files,
+                )
+            stack.enter_context(stopped_by_signals(run, has_others=self._processes.has_others))
+            yield run
+
+    def _open_log(self, folder: Path, stack: ExitStack) -> MetricsLog | None:
+        if not self._processes.is_first:
+            return None
+        checkpoint = next(iter(reversed(RunFolder(folder).checkpoints)), None)
+        step = 0 if checkpoint is None else read_state(checkpoint).step
+        return stack.enter_context(MetricsLog(folder, tensorboard=self.job.tensorboard, after_step=step))
+
+    def _write_predictions(self, run: FineTuningRun, split: str, found: Measured) -> None:
+        """Those of ``dev`` with pictures in the seed's folder; those of ``test`` in one of their own."""
+        out = self.job.out if split == "dev" else self.job.out / split
+        if split != "dev":
+            shutil.rmtree(seed_folder(out, run.seed), ignore_errors=True)
+        write_seed(
+            out, run.seed, self.job.task, self.data.task_file.labels, self.data.measured[split].examples, found.predictions
+        )
+
+    def _result(self, run: FineTuningRun, dev: Measured | None) -> SeedResult:
+        main = self.job.task.metrics[0]
+        metrics = {} if dev is None else dict(dev.metrics)
+        constant = nan if self.data.constant_score is None else self.data.constant_score
+        reason = None
+        if dev is not None and metrics:
+            reason = is_collapsed(
+                metrics[main],
+                constant,
+                higher_is_better=main not in LOWER_IS_BETTER,
+                predictions=dev.predictions,
+                examples=self.data.measured["dev"].examples,
+                scale=_PERCENT if self.job.task.kind == "answers" else None,
+            )
+        entries = read_metrics(run.folder)
+        return SeedResult(
+            seed=run.seed,
+            metrics=metrics,
+            best_metrics=_best(entries, main),
+            constant_score=constant,
+            is_collapsed=reason is not None,
+            collapse_reason=reason or "",
+            seconds=entries[-1].time if entries else 0.0,
+            steps=run.state.step,
+        )
+
+
+@contextmanager
+def open_work(
+    job: FineTuningJob, *, framework: str, version: str, processes: Processes, quiet: bool = False
+) -> Iterator[FineTuning]:
+    """Check everything that a run needs, read its data, take its folder, and give the run.
+
+    Args:
+        job: of this call.
+        framework: ``"pt"`` or ``"tf"``, for the record.
+        version: of the framework.
+        processes: how many compute it, and which of them this program drives.
+        quiet: print nothing.
+
+    Raises:
+        ValueError: data, settings or folder do not go together.
+        CheckpointError: the folder cannot be written, or a checkpoint in it is damaged.
+        AnotherProcessFailedError: another process raised one of these.
+    """
+    start = {
+        "command": command_line(),
+        "framework": framework,
+        "version": version,
+        "processes": processes.count,
+        "precision": job.precision,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    with ExitStack() as stack:
+        with processes.together():
+            tokenizer = open_tokenizer(job.start, max_length=job.settings.max_length)
+            data = read_task_data(job.task, job.files, tokenizer, job.settings)
+            if processes.is_first:
+                _check_folder(job)
+                stack.enter_context(open_run_folder(job.out, job.identity(), start))
+        facts = RunFacts(
+            task=job.task,
+            model=job.start.source,
+            framework=framework,
+            settings={**job.settings.as_dict(), "precision": job.precision, "from_scratch": job.start.from_scratch},
+            versions=installed_versions(),
+            command=command_line(),
+        )
+        yield FineTuning(job, data, tokenizer, facts, processes, quiet=quiet)
+
+
+def read_result(folder: Path) -> SeedResult | None:
+    """Return what a seed came to, from its folder; None where it is not done.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    file = folder / RESULT_FILE
+    if not file.exists():
+        return None
+    values = read_json(file)
+    try:
+        constant = values["constant_score"]
+        return SeedResult(**{**values, "constant_score": nan if constant is None else constant})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not the result of a seed: {error}; take it away to train the seed again") from None
+
+
+def _plain(result: SeedResult) -> dict[str, Any]:
+    values = asdict(result)
+    return {**values, "constant_score": None if isnan(result.constant_score) else result.constant_score}
+
+
+def _best(entries: Any, main: str) -> Mapping[str, float]:
+    measured = [entry.metrics for entry in entries if entry.split == "held-out" and main in entry.metrics]
+    if not measured:
+        return {}
+    choose = min if main in LOWER_IS_BETTER else max
+    return dict(choose(measured, key=lambda metrics: metrics[main]))
+
+
+def _check_folder(job: FineTuningJob) -> None:
+    if (job.out / RUN_FILE).exists() and not job.resume:
+        raise ValueError(f"{job.out}: holds a run; add --resume to go on with it, or choose another folder")
+

@@ -1,0 +1,36 @@
+"""Dropout as a function of (seed, step, replica). Keras counts draws instead, which no run that goes on can repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from electra_common.pretraining.seeds import derived_seed
+
+Tensor = Any
+
+
+def dropout_seed(seed: int, step: int, replica: int) -> Tensor:
+    """Return what :func:`seed_dropout` takes, a scalar.
+
+    Args:
+        seed: of the run.
+        step: counted from 0.
+        replica: the number of the one that computes.
+    """
+    return tf.constant(derived_seed(seed, "dropout", step, replica) % 2**32, tf.uint32)
+
+
+def seed_generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
+    """Return the generators of a model's dropouts, always in the same order."""
+    layers = model._flatten_layers()
+    return [layer.seed_generator for layer in layers if getattr(layer, "seed_generator", None) is not None]
+
+
+def seed_dropout(generators: Sequence[keras.random.SeedGenerator], seed: Tensor) -> None:
+    """Let dropouts begin a step anew: a stream for each, far from the others."""
+    for index, generator in enumerate(generators):
+        generator.state.assign(tf.stack([seed, tf.constant(index << 16, tf.uint32)]))
