@@ -51,7 +51,8 @@ class Answer:
 
     Attributes:
         text: the part, in its own words.
-        start: its first character in the context.
+        start: its first character in the context; -1 where it counts as an answer but need not stand there in these
+            words. Such ones come after those that do.
     """
 
     text: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from types import MappingProxyType
@@ -30,6 +30,10 @@ FORMATS: Final = ("table", "words", "squad", "mrqa")
 SPLITS: Final = ("train", "dev", "test")
 
 Column = int | str
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +89,13 @@ class Task:
     label_range: tuple[float, float] | None = None
     header: bool | None = None
     quoting: bool = True
-    files: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    test_columns: Mapping[str, Column | None] = MappingProxyType({})
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    test_columns: Mapping[str, Column | None] = field(default_factory=_nothing)
     max_length: int = 128
     has_impossible: bool = False
     scheme: str = "BIO"
     swaps_pairs: bool = False
-    settings: Mapping[str, Any] = MappingProxyType({})
+    settings: Mapping[str, Any] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
         self._check("kind", tuple(ARCHITECTURES))
@@ -164,24 +168,34 @@ def task_names() -> tuple[str, ...]:
 
 
 def task_from(values: Mapping[str, Any], where: str) -> Task:
-    """Return a task of plain values, such as a file's; raises ValueError, naming ``where``, on anything unusable."""
+    """Return a task of plain values, such as a file's; raises ValueError, naming ``where``, on anything unusable.
+
+    TOML has no word for none: there, and so here, an empty name of a column stands for no column.
+    """
     known = {item.name: item for item in dataclasses.fields(Task)}
     for name in values:
         if name not in known:
             guesses = get_close_matches(name, known, n=1)
             hint = f"did you mean {guesses[0]}?" if guesses else f"known: {', '.join(known)}"
             raise ValueError(f"{where}: a task has no {name!r}; {hint}")
-    frozen = {name: _frozen(value) for name, value in values.items()}
+    frozen = {name: _frozen(_none_for_empty(value) if name in _COLUMNS else value) for name, value in values.items()}
     if missing := [name for name in ("name", "kind", "metrics") if name not in values]:
         raise ValueError(f"{where}: {', '.join(missing)} must be given")
     return Task(**frozen)
 
 
 _REGISTERED: Final[dict[str, Task]] = {}
+_COLUMNS: Final = ("pair", "label", "id", "test_columns")
 
 
 def _built_in() -> dict[str, dict[str, Any]]:
     return tomllib.loads((files("electra_common.tasks") / "tasks.toml").read_text(encoding="utf-8"))
+
+
+def _none_for_empty(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _none_for_empty(item) for name, item in value.items()}
+    return None if value == "" else value
 
 
 def _plain(value: Any) -> Any:
