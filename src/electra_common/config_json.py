@@ -89,20 +89,35 @@ def format_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Read ``config.json`` (a file, or a folder that holds one) into config fields; raises CheckpointError."""
-    file = path / "config.json" if path.is_dir() else path
+def read_json_file(file: Path, most_bytes: int, of: str) -> dict[str, Any]:
+    """Read a small JSON file that may come from anyone; raises CheckpointError.
+
+    Args:
+        file: to read.
+        most_bytes: a larger one is refused, and no more of it is read.
+        of: what such a file says something of, for the error: ``"ELECTRA config"``.
+    """
     if file.exists() and not file.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{file}: not a regular file")
     try:
         with open(file, "rb") as stream:
-            content = stream.read(MAX_CONFIG_BYTES + 1)
+            content = stream.read(most_bytes + 1)
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_CONFIG_BYTES:
-        raise CheckpointError(f"{file}: more than {MAX_CONFIG_BYTES} bytes, which no ELECTRA config has")
+    if len(content) > most_bytes:
+        raise CheckpointError(f"{file}: more than {most_bytes} bytes, which no {of} has")
     try:
-        fields = fields_from_json(parse_json_object(content.decode("utf-8")))
+        return parse_json_object(content.decode("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file}: {error}") from None
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read ``config.json`` (a file, or a folder that holds one) into config fields; raises CheckpointError."""
+    file = path / "config.json" if path.is_dir() else path
+    values = read_json_file(file, MAX_CONFIG_BYTES, "ELECTRA config")
+    try:
+        fields = fields_from_json(values)
         ElectraConfig(**fields)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{file}: {error}") from None

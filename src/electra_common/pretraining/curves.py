@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from electra_common.pictures import COLOURS, PICTURE_FORMATS, new_figure, picture_bytes, plain_label, tidy
 from electra_common.pretraining.metrics_log import MetricsEntry
 from electra_common.weights.atomic import write_files
 
@@ -22,29 +22,34 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 X_AXES: Final = {"step": "step", "tokens": "tokens seen", "time": "hours"}
-PICTURE_FORMATS: Final = (".png", ".svg")
 _SECONDS_PER_HOUR: Final = 3600
 _MANY_POINTS: Final = 60  # beyond which a mark for each point is a smear
 
 
 @dataclass(frozen=True)
-class _Panel:
-    """One panel: its title, the metrics in it with their line styles, and whether they are shares of 1."""
+class Panel:
+    """One panel of the picture.
+
+    Attributes:
+        title: above it.
+        metrics: what it shows, by name, with the style of its line.
+        is_share: whether these are shares of 1, to be read as percent.
+    """
 
     title: str
     metrics: Mapping[str, str]
     is_share: bool = False
 
 
-_PANELS: Final = (
-    _Panel("generator loss", {"generator_loss": "-"}),
-    _Panel("discriminator loss", {"discriminator_loss": "-"}),
-    _Panel("masked accuracy", {"masked_accuracy": "-"}, is_share=True),
-    _Panel("AUC of replaced tokens", {"auc": "-"}, is_share=True),
-    _Panel("precision (line), recall (dashed)", {"precision": "-", "recall": "--"}, is_share=True),
-    _Panel("positive rate", {"positive_rate": "-"}, is_share=True),
-    _Panel("learning rate", {"learning_rate": "-"}),
-    _Panel("tokens per second", {"tokens_per_second": "-"}),
+PANELS: Final = (
+    Panel("generator loss", {"generator_loss": "-"}),
+    Panel("discriminator loss", {"discriminator_loss": "-"}),
+    Panel("masked accuracy", {"masked_accuracy": "-"}, is_share=True),
+    Panel("AUC of replaced tokens", {"auc": "-"}, is_share=True),
+    Panel("precision (line), recall (dashed)", {"precision": "-", "recall": "--"}, is_share=True),
+    Panel("positive rate", {"positive_rate": "-"}, is_share=True),
+    Panel("learning rate", {"learning_rate": "-"}),
+    Panel("tokens per second", {"tokens_per_second": "-"}),
 )
 _COLUMNS: Final = 4
 
@@ -70,22 +75,38 @@ def draw_curves(
     out = Path(out)
     if out.suffix.lower() not in PICTURE_FORMATS:
         raise ValueError(f"{out}: expected a name that ends in {' or '.join(PICTURE_FORMATS)}")
+    figure = curves_figure(runs, x=x, title=title)
+    write_files(out.parent, {out.name: picture_bytes(figure, out.suffix.lower().removeprefix("."))})
+
+
+def curves_figure(
+    runs: Mapping[str, Sequence[MetricsEntry]],
+    *,
+    x: str = "step",
+    title: str | None = None,
+    panels: Sequence[Panel] = PANELS,
+) -> Figure:
+    """Return the picture of :func:`draw_curves`, which nothing is written of, or one of other panels.
+
+    Raises:
+        ValueError: nothing to draw, no such axis, or matplotlib is not installed.
+    """
     if x not in X_AXES:
         raise ValueError(f"x must be one of {', '.join(X_AXES)}, found {x!r}")
     found = {name for entries in runs.values() for entry in entries for name in entry.metrics}
-    panels = [panel for panel in _PANELS if found & set(panel.metrics)]
+    panels = [panel for panel in panels if found & set(panel.metrics)]
     if not panels:
         raise ValueError(f"nothing to draw in {', '.join(runs) or 'no run'}: no line of metrics yet")
     curves = {name: {split: _Curves(entries, split, x) for split in ("train", "held-out")}
               for name, entries in runs.items()}  # fmt: skip
-    figure = _new_figure(panels, x, title)
+    figure = _figure_for(panels, x, title)
     colours = _colours(len(runs))
     for panel, axes in zip(panels, figure.axes, strict=True):
         for colour, splits in zip(colours, curves.values(), strict=True):
             _draw(axes, panel, splits, colour)
         _finish(axes, panel)
     _add_legend(figure, list(runs), colours, panels)
-    _write(figure, out)
+    return figure
 
 
 class _Curves:
@@ -117,19 +138,12 @@ def _places(entries: Sequence[MetricsEntry], x: str) -> dict[int, float]:
 # The picture ----------------------------------------------------------------------------------------------------------
 
 
-def _new_figure(panels: Sequence[_Panel], x: str, title: str | None) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-        from matplotlib.ticker import EngFormatter
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"drawing needs matplotlib ({error.msg}); install it with: pip install 'electra-dual[train]'"
-        ) from None
+def _figure_for(panels: Sequence[Panel], x: str, title: str | None) -> Figure:
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06)  # inches
-    figure = Figure(figsize=(3.6 * columns, 2.7 * rows + 0.7), layout=layout, dpi=120)
+    figure = new_figure(3.6 * columns, 2.7 * rows + 0.7)  # says so if matplotlib is missing
+    from matplotlib.ticker import EngFormatter
+
     for number in range(len(panels)):
         first = figure.axes[0] if figure.axes else None
         axes = figure.add_subplot(rows, columns, number + 1, sharex=first)
@@ -146,13 +160,12 @@ def _colours(number: int) -> list[Any]:
     """Return a colour for each run: those made to be told apart, or for many runs as many steps of a scale."""
     from matplotlib import colormaps
 
-    distinct = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-    if number <= len(distinct):
-        return list(distinct[:number])
+    if number <= len(COLOURS):
+        return list(COLOURS[:number])
     return list(colormaps["viridis"](np.linspace(0, 0.95, number)))
 
 
-def _draw(axes: Axes, panel: _Panel, splits: Mapping[str, _Curves], colour: Any) -> None:
+def _draw(axes: Axes, panel: Panel, splits: Mapping[str, _Curves], colour: Any) -> None:
     for metric, style in panel.metrics.items():
         places, values = splits["train"][metric]
         has_held_out = splits["held-out"][metric][1].size > 0
@@ -162,17 +175,10 @@ def _draw(axes: Axes, panel: _Panel, splits: Mapping[str, _Curves], colour: Any)
         axes.plot(places, values, style, color=colour, linewidth=1.7, marker=mark, markersize=3)
 
 
-def _finish(axes: Axes, panel: _Panel) -> None:
+def _finish(axes: Axes, panel: Panel) -> None:
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
-    axes.set_title(panel.title, fontsize=10, loc="left")
-    axes.grid(visible=True, color="#e3e3e3", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, color="#999999")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#999999")
+    tidy(axes, panel.title)
     if panel.is_share and "auc" not in panel.metrics:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}%"))
     elif "tokens_per_second" in panel.metrics:
@@ -182,7 +188,7 @@ def _finish(axes: Axes, panel: _Panel) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 
 
-def _add_legend(figure: Figure, names: Sequence[str], colours: Sequence[Any], panels: Sequence[_Panel]) -> None:
+def _add_legend(figure: Figure, names: Sequence[str], colours: Sequence[Any], panels: Sequence[Panel]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, linewidth=3) for colour in colours]
@@ -190,18 +196,6 @@ def _add_legend(figure: Figure, names: Sequence[str], colours: Sequence[Any], pa
         Line2D([], [], color="#333333", linewidth=0.9, alpha=0.6),
         Line2D([], [], color="#333333", linewidth=1.7, marker="o", markersize=3),
     ]
-    labels = [*(name.replace("$", r"\$") for name in names), "training", "held out"]
+    labels = [*map(plain_label, names), "training", "held out"]
     columns = min(len(labels), _COLUMNS + 2)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-
-
-def _write(figure: Figure, out: Path) -> None:
-    """Write the picture whole or not at all; the same curves give the same bytes."""
-    import matplotlib as mpl
-
-    stream = BytesIO()
-    form = out.suffix.lower().removeprefix(".")
-    metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
-    with mpl.rc_context({"svg.hashsalt": "electra", "svg.fonttype": "none"}):
-        figure.savefig(stream, format=form, metadata=metadata)
-    write_files(out.parent, {out.name: stream.getvalue()})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ from electra_common.pretraining.run_folder import (
     read_run,
     read_state,
 )
+from electra_common.versions import installed_versions
 from electra_common.weights.atomic import new_folder, write_files
 from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.conversion import Conversion, convert_checkpoint
@@ -150,7 +149,7 @@ def _facts(
         license_notes=list(notes.licenses),
         training_notes=list(notes.training),
         held_out=held_out[-1] if held_out else {},
-        versions=_versions(),
+        versions=installed_versions(),
         curves=CURVES_FILE,
         fingerprint=item.fingerprint_after,
         license=notes.license,
@@ -160,14 +159,3 @@ def _facts(
 
 def _sizes(config: ElectraConfig) -> Mapping[str, Any]:
     return {name: getattr(config, name) for name in _SHOWN}
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what decides the numbers, where it is installed."""
-    found = {"Python": platform.python_version()}
-    for name in ("electra-dual", "torch", "tensorflow", "tensorflow-cpu", "keras", "numpy", "tokenizers"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

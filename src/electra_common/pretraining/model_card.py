@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from electra_common.markdown import check_picture, fenced, flat, front_matter, one_line, table
 from electra_common.pretraining.evaluation import METRICS
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 
@@ -90,11 +89,10 @@ def model_card(facts: ModelCardFacts) -> str:
     """
     if facts.component not in _USES:
         raise ValueError(f"component must be one of {', '.join(_USES)}, found {facts.component!r}")
-    if facts.curves is not None and not re.fullmatch(r"[\w.-]+", facts.curves):
-        raise ValueError(f"curves: expected the plain name of a file beside the card, found {facts.curves!r}")
+    check_picture(facts.curves)
     sections = [
         _for_the_hub(facts),
-        f"# {_line(facts.name)}",
+        f"# {one_line(facts.name)}",
         f"{_PURPOSES[facts.component]} Trained with electra-dual; PyTorch, TensorFlow and transformers open it.",
         _sizes(facts),
         "## Use",
@@ -112,29 +110,28 @@ def model_card(facts: ModelCardFacts) -> str:
 
 
 def _for_the_hub(facts: ModelCardFacts) -> str:
-    """Return the head of the card; every JSON value is YAML too."""
-    fields: dict[str, Any] = {
-        "library_name": "electra-dual",
-        "license": facts.license,
-        "language": list(facts.languages),
-        "tags": ["electra", "replaced-token-detection", facts.component],
-        "pipeline_tag": "fill-mask" if facts.component == GENERATOR else None,
-    }
-    lines = [f"{name}: {json.dumps(value)}" for name, value in fields.items() if value]
-    return "\n".join(["---", *lines, "---"])
+    return front_matter(
+        {
+            "library_name": "electra-dual",
+            "license": facts.license,
+            "language": list(facts.languages),
+            "tags": ["electra", "replaced-token-detection", facts.component],
+            "pipeline_tag": "fill-mask" if facts.component == GENERATOR else None,
+        }
+    )
 
 
 def _sizes(facts: ModelCardFacts) -> str:
     rows = [("parameters", f"{facts.parameters:,}"), *facts.config.items()]
     rows += [("fingerprint", facts.fingerprint)] if facts.fingerprint else []
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _use(component: str) -> Iterable[str]:
     architecture, function, text, shown = _USES[component]
     for family, prefix, framework in (("electra_pt", "", "PyTorch"), ("electra_tf", "TF", "TensorFlow")):
         yield f"{framework}, with `folder` the path or name of this model:"
-        yield _fenced(
+        yield fenced(
             f"from {family} import ElectraTokenizerFast, {prefix}{architecture}\n"
             f"from {family}.applications import {function}\n\n"
             f"model = {prefix}{architecture}.from_pretrained(folder)\n"
@@ -147,7 +144,7 @@ def _use(component: str) -> Iterable[str]:
 def _results(facts: ModelCardFacts) -> Iterable[str]:
     if facts.held_out:
         rows = [(name, f"{value:.4g}", METRICS.get(name, "")) for name, value in facts.held_out.items()]
-        yield _table(("metric", "value", "meaning"), rows)
+        yield table(("metric", "value", "meaning"), rows)
     else:
         yield "No text was held out of training, so nothing is known of text the model has not seen."
     if facts.curves is not None:
@@ -157,65 +154,25 @@ def _results(facts: ModelCardFacts) -> Iterable[str]:
 def _data(facts: ModelCardFacts) -> Iterable[str]:
     data = facts.data
     columns = list(dict.fromkeys(name for source in data.get("sources", ()) for name in source))
-    yield _table(columns, [[source.get(name, "") for name in columns] for source in data.get("sources", ())])
+    yield table(columns, [[source.get(name, "") for name in columns] for source in data.get("sources", ())])
     splits = data.get("splits", {})
     counts = list(dict.fromkeys(name for split in splits.values() for name in split))
-    yield _table(
+    yield table(
         ["split", *counts], [[name, *(split.get(item, "") for item in counts)] for name, split in splits.items()]
     )
-    yield _table(("option", "value"), _flat({"vocabulary": data.get("vocabulary", {}), **data.get("options", {})}))
+    yield table(("option", "value"), flat({"vocabulary": data.get("vocabulary", {}), **data.get("options", {})}))
     yield "### Where the text comes from, and its licences"
     if facts.license_notes:
-        yield from (_line(note) for note in facts.license_notes)
+        yield from (one_line(note) for note in facts.license_notes)
     else:
         yield "Not stated: whoever trained this model gave no note."
 
 
 def _training(facts: ModelCardFacts) -> Iterable[str]:
-    yield from (_line(note) for note in facts.training_notes)
+    yield from (one_line(note) for note in facts.training_notes)
     yield f"{facts.step:,} steps, {facts.tokens:,} tokens."
-    yield _fenced("\n".join(str(start["command"]) for start in facts.starts if start.get("command")), "console")
+    yield fenced("\n".join(str(start["command"]) for start in facts.starts if start.get("command")), "console")
     told = list(dict.fromkeys(name for start in facts.starts for name in start if name != "command"))
-    yield _table(told, [[start.get(name, "") for name in told] for start in facts.starts])
-    yield _table(("recipe", "value"), [row for row in _flat(facts.recipe) if row[1] not in ("", None)])
-    yield _table(("program", "version"), list(facts.versions.items()))
-
-
-# Markdown -------------------------------------------------------------------------------------------------------------
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return ``(name, value)`` of nested mappings, names joined by dots."""
-    rows: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
-    return rows
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table; nothing where it would have no rows."""
-    if not rows or not columns:
-        return ""
-    lines = [map(_line, columns), ["---"] * len(columns), *(map(_cell, row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return _line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def _line(text: str) -> str:
-    """Return a text as one line in which nothing is taken for Markdown or HTML."""
-    # An underscore between letters means nothing.
-    return re.sub(r"[\\`*{}\[\]<>|#$~&!]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
-
-
-def _fenced(text: str, language: str) -> str:
-    """Return a block of code; its fence is longer than any in the text."""
-    if not text:
-        return ""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
+    yield table(told, [[start.get(name, "") for name in told] for start in facts.starts])
+    yield table(("recipe", "value"), [row for row in flat(facts.recipe) if row[1] not in ("", None)])
+    yield table(("program", "version"), list(facts.versions.items()))

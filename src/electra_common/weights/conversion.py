@@ -19,6 +19,7 @@ from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.hub import TOKENIZER_FILES
 from electra_common.weights.loading import match
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
+from electra_common.weights.own_files import is_own_file
 from electra_common.weights.report import LoadReport
 from electra_common.weights.saving import (
     TWO_NETWORK_FORMATS,
@@ -206,12 +207,6 @@ def _tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
     result = {}
     for name in TOKENIZER_FILES:
         file = checkpoint.folder / name
-        if file.is_file() and _is_own_file(file) and file.stat().st_size <= _MAX_TOKENIZER_BYTES:
+        if file.is_file() and is_own_file(file) and file.stat().st_size <= _MAX_TOKENIZER_BYTES:
             result[name] = file.read_bytes()
     return result
-
-
-def _is_own_file(file: Path) -> bool:
-    """A link that leads out of the checkpoint could make us copy anything; the Hub's cache links to its own blobs."""
-    real, folder = file.resolve(), file.parent.resolve()
-    return real.is_relative_to(folder) or real.is_relative_to(folder.parent.parent / "blobs")

@@ -1,0 +1,226 @@
+"""The folder that a fine-tuning leaves behind, for reading, for looking at and for other programs.
+
+===========================  =========================================================================================
+``metrics.json``             task, model, settings, framework, versions, command, the result of each seed, the summary
+``summary.png``              all seeds in one picture
+``seed-N/predictions.jsonl`` an example a line, in order: what was asked, what was expected, what was predicted
+``seed-N/confusion.png``     of classes and tags what is mistaken for what; of numbers predicted against expected
+``seed-N/curves.png``        loss and metrics by step, from the ``metrics.jsonl`` that the training wrote beside it
+===========================  =========================================================================================
+
+Of a test set whose answers are not known there are no metrics, no summary and no ``confusion.png``; all else is as
+usual, with null for what was expected. Of questions and choices there is no ``confusion.png`` either. Every file is
+written whole or not at all. What it is not: weights and the model's card (:mod:`electra_common.tasks.card`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import numpy as np
+
+from electra_common.pictures import picture_bytes
+from electra_common.pretraining.metrics_log import METRICS_FILE, read_metrics
+from electra_common.tasks.answers import Prediction, Value, check_order, expected_answer, known_pairs
+from electra_common.tasks.examples import Example
+from electra_common.tasks.result_pictures import confusion_figure, scatter_figure, seed_curves_figure, seeds_figure
+from electra_common.tasks.seeds import SeedResult, Summary, summarize
+from electra_common.tasks.task import Task
+from electra_common.weights.atomic import Content, write_files
+from electra_common.weights.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESULTS_FILE: Final = "metrics.json"
+SUMMARY_PICTURE: Final = "summary.png"
+PREDICTIONS_FILE: Final = "predictions.jsonl"
+CONFUSION_PICTURE: Final = "confusion.png"
+CURVES_PICTURE: Final = "curves.png"
+_FORMAT: Final = 1
+_OUTSIDE: Final = "O"  # the tag of words that belong to no span
+# Ends of lines to some programs that JSON writes as they are.
+_LINE_ENDS: Final = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a fine-tuning was.
+
+    Attributes:
+        task: the task.
+        model: name or path of the model that it began with.
+        framework: ``"pt"`` or ``"tf"``.
+        settings: how it was trained, as plain values.
+        versions: of programs, by name (:func:`electra_common.versions.installed_versions`).
+        command: that started it, as a shell takes it.
+    """
+
+    task: Task
+    model: str
+    framework: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    command: str
+
+
+def seed_folder(out: Path, seed: int) -> Path:
+    """Return where the files of one seed are."""
+    return out / f"seed-{seed}"
+
+
+def write_seed(
+    out: Path,
+    seed: int,
+    task: Task,
+    labels: Sequence[str],
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+) -> None:
+    """Write the predictions and pictures of one seed, as soon as it is done.
+
+    Pictures of an earlier call that would no longer fit are removed.
+
+    Args:
+        out: the results folder, made if it does not exist.
+        seed: whose files these are.
+        task: the task.
+        labels: the classes or tags in the order of their numbers; none for other kinds.
+        examples: what was asked.
+        predictions: the answers, in the same order.
+
+    Raises:
+        ValueError: predictions do not belong to the examples, the training's log cannot be read, or matplotlib is
+            not installed.
+        CheckpointError: the folder cannot be written.
+    """
+    check_order(examples, predictions)
+    folder = seed_folder(out, seed)
+    files: dict[str, Content] = {PREDICTIONS_FILE: partial(_write_predictions, examples, predictions)}
+    pictures = {
+        CONFUSION_PICTURE: _answers_figure(task, labels, examples, predictions),
+        CURVES_PICTURE: _curves_figure(folder),
+    }
+    files |= {name: picture_bytes(figure, "png") for name, figure in pictures.items() if figure is not None}
+    write_files(folder, files)
+    for name in pictures.keys() - files.keys():
+        _remove(folder / name)
+
+
+def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], main_metric: str) -> Summary | None:
+    """Write ``metrics.json`` and ``summary.png``, and return the summary; None where no seed has metrics.
+
+    Args:
+        out: the results folder, made if it does not exist.
+        facts: what the fine-tuning was.
+        results: one for each seed.
+        main_metric: what models are compared by.
+
+    Raises:
+        ValueError: a seed stands twice, some results have the main metric and others do not, a setting is no plain
+            value, or matplotlib is not installed.
+        CheckpointError: the folder cannot be written.
+    """
+    summary = summarize(results, main_metric) if any(result.metrics for result in results) else None
+    values = {
+        "format": _FORMAT,
+        **{item.name: getattr(facts, item.name) for item in fields(facts)},
+        "task": facts.task.as_dict(),
+        "seeds": [{item.name: getattr(result, item.name) for item in fields(result)} for result in results],
+        "summary": None if summary is None else summary.as_dict(),
+    }
+    files: dict[str, Content] = {RESULTS_FILE: (_as_json(values, indent=2) + "\n").encode("utf-8", "backslashreplace")}
+    if summary is not None and summary.metrics:
+        files[SUMMARY_PICTURE] = picture_bytes(seeds_figure(results, summary), "png")
+    write_files(out, files)
+    if SUMMARY_PICTURE not in files:
+        _remove(out / SUMMARY_PICTURE)
+    return summary
+
+
+# Predictions ----------------------------------------------------------------------------------------------------------
+
+
+def _write_predictions(examples: Sequence[Example], predictions: Sequence[Prediction], stream: BinaryIO) -> None:
+    for example, prediction in zip(examples, predictions, strict=True):
+        # Half a pair of surrogates, which JSON can spell and UTF-8 cannot, becomes the escape that JSON has for it.
+        stream.write((_as_json(_record(example, prediction)) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _record(example: Example, prediction: Prediction) -> dict[str, Any]:
+    """Return one line: what was asked under the names of the example, then both answers, then what else is known."""
+    answers = ("label", "tags", "answers")
+    asked = {item.name: getattr(example, item.name) for item in fields(example) if item.name not in (*answers, "place")}
+    details = {name: value for name, value in prediction.as_dict().items() if name not in ("id", "answer")}
+    return {
+        **{name: value for name, value in asked.items() if value is not None},
+        "expected": expected_answer(example),
+        "predicted": prediction.answer,
+        **({"details": details} if details else {}),
+    }
+
+
+def _as_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent).translate(_LINE_ENDS)
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON values; numbers that JSON has no word for are null."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError(f"results are made of texts, numbers, lists and mappings; found {type(value).__name__}")
+    return value
+
+
+# Pictures -------------------------------------------------------------------------------------------------------------
+
+
+def _answers_figure(
+    task: Task, labels: Sequence[str], examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> Figure | None:
+    """Return the picture of what was expected and predicted, None where there is nothing to compare."""
+    if task.kind not in ("classification", "regression", "tagging"):
+        return None
+    pairs = known_pairs(examples, predictions)
+    expected, predicted = [wanted for wanted, _ in pairs], [found for _, found in pairs]
+    if not pairs:
+        return None
+    if task.kind == "regression":
+        return scatter_figure(_numbers(expected), _numbers(predicted))
+    outside = _OUTSIDE if task.kind == "tagging" and task.scheme == "BIO" else None
+    return confusion_figure(list(map(str, expected)), list(map(str, predicted)), labels, outside=outside)
+
+
+def _numbers(values: Sequence[Value]) -> list[float]:
+    if texts := [value for value in values if isinstance(value, str | tuple)]:
+        raise ValueError(f"a regression has numbers for answers, found {texts[0]!r}")
+    return [float(value) for value in values if isinstance(value, float | int)]
+
+
+def _curves_figure(folder: Path) -> Figure | None:
+    if not (folder / METRICS_FILE).exists():
+        return None
+    entries = read_metrics(folder)
+    return seed_curves_figure(entries) if any(entry.metrics for entry in entries) else None
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be removed: {error.strerror or error}") from None
