@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from electra_common.tasks.seeds import Summary
-from electra_common.tasks.work import open_work
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +22,9 @@ from electra_common.tasks.features.rows import Row
 from electra_common.tasks.job import FineTuningJob
 from electra_common.tasks.layer_decay import layer_decay_factors
 from electra_common.tasks.run import FineTuningRun
+from electra_common.tasks.seeds import Summary
 from electra_common.tasks.starting import Start
+from electra_common.tasks.work import open_work
 from electra_pt.modeling import ElectraModel
 from electra_pt.optimizer import (
     ElectraAdam,
@@ -109,7 +109,7 @@ def new_task_model(config: ElectraConfig, start: Start) -> ElectraPreTrainedMode
     model = cls(config)
     if not start.from_scratch:
         body = ElectraModel.from_pretrained(start.source, config=config, component=start.component)
-        model.electra.load_state_dict(body.state_dict())  # type: ignore[operator]
+        model.get_submodule("electra").load_state_dict(body.state_dict())
     return model
 
 

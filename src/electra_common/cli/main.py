@@ -18,6 +18,7 @@ from electra_common.cli.convert import convert
 from electra_common.cli.demo import demo
 from electra_common.cli.detect import detect
 from electra_common.cli.fill_mask import fill_mask
+from electra_common.cli.fine_tuning import add_commands
 from electra_common.cli.frameworks import FrameworkError
 from electra_common.cli.inspect import inspect
 from electra_common.cli.options import parse_heads
@@ -37,6 +38,7 @@ app = typer.Typer(
 vocabulary_app = typer.Typer(help="Vocabularies of tokenizers.", no_args_is_help=True)
 app.add_typer(vocabulary_app, name="vocab")
 app.add_typer(pretrain_app, name="pretrain")
+add_commands(app)
 
 Source = Annotated[str, typer.Argument(help="Folder, file, TensorFlow prefix, or owner/name on the Hub.")]
 Component = Annotated[str | None, typer.Option(help="discriminator or generator; by default all there are.")]

@@ -1,4 +1,4 @@
-"""A fine-tuned model that answers: examples in, predictions out, in order and a few at a time however many there are."""
+"""A fine-tuned model that answers: examples in, predictions out, in order, however many there are."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ from electra_common.pretraining.run_folder import RunFolder, RunState, read_chec
 from electra_common.pretraining.schedule import scheduled_rate
 from electra_common.tasks.batches import FineTuningBatch, FineTuningBatches, balanced_class_weights
 from electra_common.tasks.data import TaskData
-from electra_common.tasks.decoding.decode import Prediction, decode
+from electra_common.tasks.decoding.decode import decode
+from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.features.make import Features
 from electra_common.tasks.features.rows import Row
 from electra_common.tasks.job import FineTuningJob

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from math import isnan, nan
@@ -35,10 +35,18 @@ from electra_common.pretraining.run_folder import (
     read_state,
 )
 from electra_common.pretraining.signals import stopped_by_signals
+from electra_common.tasks.card import TaskCardFacts, task_card
 from electra_common.tasks.data import TaskData, read_task_data
 from electra_common.tasks.job import FineTuningJob
-from electra_common.tasks.results import RunFacts, seed_folder, write_results, write_seed
-from electra_common.tasks.run import LOWER_IS_BETTER, FineTuningRun, Measured, Predict
+from electra_common.tasks.results import (
+    CONFUSION_PICTURE,
+    CURVES_PICTURE,
+    RunFacts,
+    seed_folder,
+    write_results,
+    write_seed,
+)
+from electra_common.tasks.run import BEST, LAST, LOWER_IS_BETTER, FineTuningRun, Measured, Predict
 from electra_common.tasks.seeds import SeedResult, Summary, is_collapsed, summarize
 from electra_common.tasks.starting import open_tokenizer, task_config
 from electra_common.tasks.task_file import TASK_FILE
@@ -48,6 +56,11 @@ from electra_common.versions import installed_versions
 from electra_common.weights.atomic import write_files
 
 RESULT_FILE: Final = "result.json"
+CARD_FILE: Final = "README.md"
+_PICTURES: Final = {
+    CURVES_PICTURE: "Loss and metrics by step",
+    CONFUSION_PICTURE: "What was expected, and what was predicted instead",
+}
 _PERCENT: Final = 100.0
 
 
@@ -91,14 +104,14 @@ class FineTuning:
         """Measure the model that counts, on what there is to measure on, and keep what was found."""
         measured = {split: run.measure(split, predict) for split in self.data.measured}
         if self._processes.is_first:
-            for split in measured:
-                self._write_predictions(run, split, measured[split])
+            for split, found in measured.items():
+                self._write_predictions(run, split, found)
             result = self._result(run, measured.get("dev"))
             write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
         with self._processes.together():
-            found = read_result(run.folder)
-            assert found is not None
-            self._results[run.seed] = found
+            kept = read_result(run.folder)
+            assert kept is not None
+            self._results[run.seed] = kept
 
     def summary(self) -> Summary | None:
         """Write what all seeds together reached, and return it; None if the run was stopped before its end."""
@@ -106,10 +119,13 @@ class FineTuning:
             return None
         results = [self._results[seed] for seed in sorted(self._results)]
         main = self.job.task.metrics[0]
+        measured = [result for result in results if result.metrics]
+        summary = summarize(measured, main) if measured else Summary(main, {}, {}, (), len(results))
         if self._processes.is_first:
             write_results(self.job.out, self.facts, results, main)
-        measured = [result for result in results if result.metrics]
-        return summarize(measured, main) if measured else Summary(main, {}, {}, (), len(results))
+            for result in results:
+                self._write_cards(result, results, summary)
+        return summary
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -149,8 +165,37 @@ class FineTuning:
         if split != "dev":
             shutil.rmtree(seed_folder(out, run.seed), ignore_errors=True)
         write_seed(
-            out, run.seed, self.job.task, self.data.task_file.labels, self.data.measured[split].examples, found.predictions
+            out,
+            run.seed,
+            self.job.task,
+            self.data.task_file.labels,
+            self.data.measured[split].examples,
+            found.predictions,
         )
+
+    def _write_cards(self, result: SeedResult, results: Sequence[SeedResult], summary: Summary) -> None:
+        """Beside each model of a seed, with the pictures that it shows."""
+        folder = seed_folder(self.job.out, result.seed)
+        pictures = {name: text for name, text in _PICTURES.items() if (folder / name).is_file()}
+        for name in (LAST, BEST):
+            if (folder / name).is_dir():
+                facts = TaskCardFacts(
+                    name=f"{self.job.out.resolve().name}, seed {result.seed}, {name}",
+                    task=self.job.task,
+                    labels=self.data.task_file.labels,
+                    base_model=self.facts.model,
+                    framework=self.facts.framework,
+                    settings=self.facts.settings,
+                    command=self.facts.command,
+                    versions=self.facts.versions,
+                    results=results,
+                    summary=summary if summary.metrics else None,
+                    seed=result.seed,
+                    opens_in_transformers=self.config.head == "transformers",
+                    pictures=pictures,
+                )
+                files = {picture: (folder / picture).read_bytes() for picture in pictures}
+                write_files(folder / name, {**files, CARD_FILE: task_card(facts).encode()})
 
     def _result(self, run: FineTuningRun, dev: Measured | None) -> SeedResult:
         main = self.job.task.metrics[0]
@@ -256,4 +301,3 @@ def _best(entries: Any, main: str) -> Mapping[str, float]:
 def _check_folder(job: FineTuningJob) -> None:
     if (job.out / RUN_FILE).exists() and not job.resume:
         raise ValueError(f"{job.out}: holds a run; add --resume to go on with it, or choose another folder")
-

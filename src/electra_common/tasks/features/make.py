@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from electra_common.config import HEADS
 from electra_common.tasks.examples import Choice, Example, Question, TaggedSentence, TextExample
 from electra_common.tasks.features import choices, questions, tagging, texts
 from electra_common.tasks.features.rows import Row
@@ -14,7 +15,6 @@ from electra_common.tasks.task import Task
 
 DOC_STRIDE = 128
 MAX_QUERY_LENGTH = 64
-HEADS = ("hf", "google")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def make_rows(
     with_labels: bool = True,
     doc_stride: int = DOC_STRIDE,
     max_query_length: int = MAX_QUERY_LENGTH,
-    head: str = "hf",
+    head: str = "transformers",
 ) -> Features:
     """Return the rows of some examples.
 
@@ -64,7 +64,7 @@ def make_rows(
         with_labels: whether rows get labels. Without ``is_training`` none gets any where an answer is not known.
         doc_stride: of answers, how many tokens a window over the context stands behind the one before.
         max_query_length: of answers, how many tokens of a question are kept.
-        head: of answers, ``"hf"``, or ``"google"``, which also learns whether there is an answer.
+        head: of answers, ``"transformers"``, or ``"google"``, which also learns whether there is an answer.
 
     Raises:
         ValueError: an answer is missing or none of the labels, ``max_length`` leaves no room, or an example is not

@@ -26,13 +26,18 @@ def read_choices(task: Task, path: str | Path) -> Iterator[Choice]:
             not among them or not to be told.
     """
     for row in read_rows(task, path):
-        names, texts = _choices(task, row)
-        if len(texts) < 2:
-            raise ValueError(f"{row.place}: expected two choices or more, found {len(texts)}")
-        label = (
-            None if task.label is None else _right_one(row.value(task.label), names, texts, row.place_of(task.label))
-        )
-        yield Choice(row.id(task), row.filled_text(task.text), texts, label, row.place)
+        yield choice_example(task, row)
+
+
+def choice_example(task: Task, row: TableRow) -> Choice:
+    """Return the example of a row; raises ValueError as :func:`read_choices`."""
+    names, texts = _choices(task, row)
+    if len(texts) < 2:
+        raise ValueError(f"{row.place}: expected two choices or more, found {len(texts)}")
+    label = None
+    if task.label is not None:
+        label = _right_one(row.value(task.label), names, texts, row.place_of(task.label))
+    return Choice(row.id(task), row.filled_text(task.text), texts, label, row.place)
 
 
 def _choices(task: Task, row: TableRow) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.tasks.examples import Answer, Question
-from electra_common.tasks.readers.tables import read_json_lines, read_rows
+from electra_common.tasks.readers.tables import TableRow, read_json_lines, read_rows
 from electra_common.tasks.readers.values import (
     as_filled_text,
     as_list,
@@ -136,16 +136,20 @@ def _same_words(found: str, text: str) -> bool:
 
 
 def _read_table(task: Task, path: str | Path) -> Iterator[Question]:
+    for row in read_rows(task, path):
+        yield question_example(task, row)
+
+
+def question_example(task: Task, row: TableRow) -> Question:
+    """Return the question of a row; raises ValueError as :func:`read_questions`."""
     if task.pair is None:
         raise ValueError(f"task {task.name}: answers in a table need pair: the column of the context")
-    for row in read_rows(task, path):
-        name = row.id(task)
-        question, context = row.filled_text(task.text), row.filled_text(task.pair)
-        answers = None
-        if task.label is not None:
-            answers = _table_answers(row.value(task.label), context, row.place_of(task.label))
-            _check_possible(task, answers, row.place)
-        yield Question(name, question, context, answers, row.place)
+    question, context = row.filled_text(task.text), row.filled_text(task.pair)
+    answers = None
+    if task.label is not None:
+        answers = _table_answers(row.value(task.label), context, row.place_of(task.label))
+        _check_possible(task, answers, row.place)
+    return Question(row.id(task), question, context, answers, row.place)
 
 
 def _table_answers(value: object, context: str, place: str) -> tuple[Answer, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from electra_common.tasks.examples import Example
-from electra_common.tasks.readers.choices import read_choices
-from electra_common.tasks.readers.questions import read_questions
-from electra_common.tasks.readers.texts import read_texts
-from electra_common.tasks.readers.words import read_word_lists, read_words
+from electra_common.tasks.readers.choices import choice_example, read_choices
+from electra_common.tasks.readers.questions import question_example, read_questions
+from electra_common.tasks.readers.tables import TableRow
+from electra_common.tasks.readers.texts import read_texts, text_example
+from electra_common.tasks.readers.words import read_word_lists, read_words, word_list_example
 from electra_common.tasks.task import SPLITS, Task
 from electra_common.text_files import COMPRESSED
 
@@ -34,6 +35,15 @@ def read_examples(task: Task, path: str | Path, *, split: str = "train") -> Iter
     if task.kind == "tagging":
         return read_words(task, path) if task.format == "words" else read_word_lists(task, path)
     return read_texts(task, path)
+
+
+def example_of_row(task: Task, row: TableRow) -> Example:
+    """Return the example that one row of a table is; raises ValueError where a column is not there or not usable."""
+    if task.kind == "tagging":
+        return word_list_example(task, row)
+    if task.kind == "answers":
+        return question_example(task, row)
+    return choice_example(task, row) if task.kind == "choice" else text_example(task, row)
 
 
 def find_file(task: Task, folder: str | Path, split: str) -> Path | None:

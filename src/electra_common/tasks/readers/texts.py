@@ -24,13 +24,18 @@ def read_texts(task: Task, path: str | Path) -> Iterator[TextExample]:
         ValueError: as :func:`read_rows`; or a text or label is missing or of the wrong type.
     """
     for row in read_rows(task, path):
-        yield TextExample(
-            id=row.id(task),
-            text=row.filled_text(task.text),
-            text_pair=None if task.pair is None else row.text(task.pair),
-            label=_label(task, row),
-            place=row.place,
-        )
+        yield text_example(task, row)
+
+
+def text_example(task: Task, row: TableRow) -> TextExample:
+    """Return the example of a row; raises ValueError as :func:`read_texts`."""
+    return TextExample(
+        id=row.id(task),
+        text=row.filled_text(task.text),
+        text_pair=None if task.pair is None else row.text(task.pair),
+        label=_label(task, row),
+        place=row.place,
+    )
 
 
 def _label(task: Task, row: TableRow) -> str | float | None:

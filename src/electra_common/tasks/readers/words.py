@@ -67,11 +67,16 @@ def read_word_lists(task: Task, path: str | Path) -> Iterator[TaggedSentence]:
         ValueError: as :func:`read_rows`; or a cell is no list of texts, or words and tags differ in number.
     """
     for row in read_rows(task, path):
-        place = row.place_of(task.text)
-        words = tuple(as_filled_text(word, place) for word in as_list(row.value(task.text), place, "words"))
-        if not words:
-            raise ValueError(f"{place}: the sentence has no word; take the line out")
-        yield TaggedSentence(row.id(task), words, _tags(task, row, len(words)), row.place)
+        yield word_list_example(task, row)
+
+
+def word_list_example(task: Task, row: TableRow) -> TaggedSentence:
+    """Return the sentence of a row; raises ValueError as :func:`read_word_lists`."""
+    place = row.place_of(task.text)
+    words = tuple(as_filled_text(word, place) for word in as_list(row.value(task.text), place, "words"))
+    if not words:
+        raise ValueError(f"{place}: the sentence has no word; take the line out")
+    return TaggedSentence(row.id(task), words, _tags(task, row, len(words)), row.place)
 
 
 def _tags(task: Task, row: TableRow, words: int) -> tuple[str, ...] | None:

@@ -1,0 +1,139 @@
+"""``electra predict``: a fine-tuned model answers texts, or files in whose form the answers are written."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from electra_common.cli.console import make_console, make_table, print_json, printable
+from electra_common.cli.loops import load_module
+from electra_common.tasks.answer_files import answer_file
+from electra_common.tasks.decoding.prediction import Prediction
+from electra_common.tasks.examples import Example, Question, TaggedSentence, TextExample
+from electra_common.tasks.fine_tuned import FineTuned
+from electra_common.text_files import STANDARD_INPUT
+from electra_common.weights.errors import CheckpointError
+
+
+def predict(
+    model: Path,
+    texts: list[str],
+    *,
+    file: str | None,
+    out: Path | None,
+    pair: str | None,
+    framework: str | None,
+    columns: Mapping[str, Any],
+    batch_size: int,
+    precision: str,
+    as_json: bool,
+) -> int:
+    """Answer; the answers go to standard output, or to a file."""
+    if bool(texts) == (file is not None):
+        raise ValueError("give either texts or --file; - stands for lines of standard input")
+    _, module = load_module(framework, "fine_tuned")
+    fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
+    if texts:
+        examples = [_example(fine_tuned, number, text, pair) for number, text in enumerate(texts)]
+        _show(texts, list(fine_tuned.predictions(examples)), as_json)
+        return 0
+    assert file is not None
+    task = fine_tuned.task.with_changes(**{name: value for name, value in columns.items() if value is not None})
+    with _counted(fine_tuned.predictions, shown=out is not None) as answers:
+        if out is None:
+            return _to_standard_output(lambda stream: answer_file(task, file, answers, stream))
+        with _new_file(out) as stream:
+            count = answer_file(task, file, answers, stream)
+    if as_json:
+        print_json({"model": str(model), "file": file, "out": str(out), "examples": count})
+    else:
+        named = "standard input" if file == STANDARD_INPUT else file
+        make_console().print(f"{count:,} examples of {named} answered in {out}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _example(fine_tuned: FineTuned, number: int, text: str, pair: str | None) -> Example:
+    task, place = fine_tuned.task, f"text {number + 1}"
+    if not text.strip():
+        raise ValueError(f"{place}: the text is empty")
+    if task.kind == "tagging":
+        return TaggedSentence(str(number), tuple(text.split()), place=place)
+    if task.kind == "answers":
+        if pair is None:
+            raise ValueError(f"{place}: a question needs --context, the text that may answer it")
+        return Question(str(number), text, pair, place=place)
+    if task.kind == "choice":
+        raise ValueError("choices have no place on the command line; give a file with --file")
+    if (task.pair is not None) != (pair is not None):
+        raise ValueError(
+            f"{place}: this model reads {'a pair: add --context' if pair is None else 'one text: leave --context out'}"
+        )
+    return TextExample(str(number), text, pair, place=place)
+
+
+def _show(texts: list[str], predictions: list[Prediction], as_json: bool) -> None:
+    if as_json:
+        print_json({"predictions": [{"text": text, **prediction.as_dict()}
+                                    for text, prediction in zip(texts, predictions, strict=True)]})  # fmt: skip
+        return
+    table = make_table("", "text", "answer", "#probability")
+    for text, prediction in zip(texts, predictions, strict=True):
+        answer = " ".join(prediction.answer) if isinstance(prediction.answer, tuple) else prediction.answer
+        shown = f"{answer:.4g}" if isinstance(answer, float) else printable(str(answer))
+        table.add_row(printable(text), shown, "" if prediction.score is None else f"{prediction.score:.3f}")
+    make_console().print(table, markup=False)
+
+
+@contextmanager
+def _counted(
+    answers: Callable[[Iterable[Example]], Iterator[Prediction]], *, shown: bool
+) -> Iterator[Callable[[Iterable[Example]], Iterator[Prediction]]]:
+    """Let a line on a terminal tell how many examples were answered."""
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} examples answered")
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+        task = progress.add_task("", total=None)
+
+        def counting(examples: Iterable[Example]) -> Iterator[Prediction]:
+            for prediction in answers(examples):
+                progress.advance(task)
+                yield prediction
+
+        yield counting
+
+
+def _to_standard_output(write: Callable[[IO[str]], int]) -> int:
+    try:
+        write(sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[IO[str]]:
+    """Give a stream to a temporary file that takes the name when the block ends without an error."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)  # noqa: PTH101 - as any new file; mkstemp lets nobody else read it
+        os.replace(name, path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        Path(name).unlink(missing_ok=True)
