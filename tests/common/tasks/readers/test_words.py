@@ -92,11 +92,11 @@ def test_conll_u_leaves_out_what_is_no_word(tmp_path, name, pack):
 
 def test_a_test_set_of_words_alone(tmp_path):
     file = tmp_path / "test.txt"
-    file.write_text("one\ntwo\n\nthree\n")
+    file.write_text("one\ntwo\n\n\u3000\nthree\n")
     task = NER.with_changes(test_columns={"label": None})
     assert list(read_examples(task, file, split="test")) == [
         TaggedSentence("0", ("one", "two")),
-        TaggedSentence("1", ("three",)),
+        TaggedSentence("1", ("\u3000", "three")),  # a word, though it cannot be seen
     ]
     # Without that, the last column would be the words.
     with pytest.raises(ValueError, match="line 1: expected a word and a tag in columns 0 and -1, found 1 column"):
