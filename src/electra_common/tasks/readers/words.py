@@ -49,8 +49,8 @@ def read_words(task: Task, path: str | Path) -> Iterator[TaggedSentence]:
         for place, cells in lines:
             words.append(_cell(cells, word, place))
             if tag is not None:
-                _check_apart(cells, word, tag, place)
                 tags.append(_cell(cells, tag, place))
+                _check_apart(cells, word, tag, place)
         yield TaggedSentence(str(number), tuple(words), None if tag is None else tuple(tags), lines[0][0])
     if number < 0:
         raise ValueError(f"{path}: expected sentences, one word a line, found none")

@@ -1,0 +1,37 @@
+"""Which file of a folder is read, and by which reader."""
+
+import pytest
+
+from electra_common.tasks.readers.read import find_file, read_examples
+from electra_common.tasks.task import find_task
+
+
+def test_the_first_file_of_a_split_that_is_there_is_found(tmp_path):
+    task = find_task("mrpc")
+    (tmp_path / "msr_paraphrase_train.txt").touch()
+    assert find_file(task, tmp_path, "train") == tmp_path / "msr_paraphrase_train.txt"
+    (tmp_path / "train.tsv.zst").touch()
+    assert find_file(task, str(tmp_path), "train") == tmp_path / "train.tsv.zst"
+    (tmp_path / "train.tsv").touch()
+    assert find_file(task, tmp_path, "train") == tmp_path / "train.tsv"
+
+
+def test_a_split_that_is_not_there_is_none_but_training_needs_one(tmp_path):
+    task = find_task("mrpc")
+    assert find_file(task, tmp_path, "dev") is None
+    assert find_file(find_task("banking77"), tmp_path, "dev") is None
+    with pytest.raises(
+        ValueError, match=r"no file of task mrpc to train on; looked for train.tsv, msr_paraphrase_train"
+    ):
+        find_file(task, tmp_path, "train")
+    with pytest.raises(ValueError, match="no file of task mrpc to train on; it names no file"):
+        find_file(task.with_changes(files={}), tmp_path, "train")
+    with pytest.raises(ValueError, match="gone: expected a folder with the files of task mrpc, found none"):
+        find_file(task, tmp_path / "gone", "dev")
+
+
+def test_an_unknown_split_is_told_at_once(tmp_path):
+    with pytest.raises(ValueError, match="split must be one of train, dev, test; found 'validation'"):
+        read_examples(find_task("cola"), tmp_path / "train.tsv", split="validation")
+    with pytest.raises(ValueError, match="split must be one of train, dev, test; found 'valid'"):
+        find_file(find_task("cola"), tmp_path, "valid")
