@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from types import MappingProxyType
@@ -30,6 +30,10 @@ FORMATS: Final = ("table", "words", "squad", "mrqa")
 SPLITS: Final = ("train", "dev", "test")
 
 Column = int | str
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +89,13 @@ class Task:
     label_range: tuple[float, float] | None = None
     header: bool | None = None
     quoting: bool = True
-    files: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    test_columns: Mapping[str, Column | None] = MappingProxyType({})
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    test_columns: Mapping[str, Column | None] = field(default_factory=_nothing)
     max_length: int = 128
     has_impossible: bool = False
     scheme: str = "BIO"
     swaps_pairs: bool = False
-    settings: Mapping[str, Any] = MappingProxyType({})
+    settings: Mapping[str, Any] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
         self._check("kind", tuple(ARCHITECTURES))
