@@ -20,6 +20,7 @@ from electra_common.weights.errors import CheckpointError
 MODEL_TYPE: Final = "electra"
 MAX_DEPTH: Final = 64
 MAX_CONFIG_BYTES: Final = 1 << 20  # the released configs have under 700 bytes; nothing honest comes near a megabyte
+LONGEST_REASON: Final = 300  # a key that an error names may be as long as the file
 
 # What transformers 4.57 writes into every ELECTRA config.
 _ALWAYS_WRITTEN: Final = frozenset(
@@ -109,7 +110,7 @@ def read_json_file(file: Path, most_bytes: int, of: str) -> dict[str, Any]:
     try:
         return parse_json_object(content.decode("utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{file}: {error}") from None
+        raise CheckpointError(f"{file}: {str(error)[:LONGEST_REASON]}") from None
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ No file is read here. What it is not: the card of a pre-trained model (:mod:`ele
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,7 +182,7 @@ def _results(facts: TaskCardFacts) -> Iterable[str]:
     seeds = "one seed" if summary.count == 1 else f"{summary.count} seeds"
     yield (
         f"On the development set, of {seeds}; these are the weights of seed {facts.seed}. Models are compared by "
-        f"{one_line(summary.main_metric)}."
+        f"{one_line(summary.main_metric)}{_constant(facts.results)}."
     )
     yield _statistics(summary.metrics)
     if summary.collapsed:
@@ -194,6 +195,11 @@ def _results(facts: TaskCardFacts) -> Iterable[str]:
     else:
         yield "No seed collapsed."
     yield _seeds(facts.results)
+
+
+def _constant(results: Sequence[SeedResult]) -> str:
+    scores = sorted({f"{item.constant_score:.4g}" for item in results if math.isfinite(item.constant_score)})
+    return f", of which the best constant answer reaches {' or '.join(scores)}" if scores else ""
 
 
 def _statistics(metrics: Mapping[str, Statistics]) -> str:
@@ -229,15 +235,7 @@ def _seeds(results: Sequence[SeedResult]) -> str:
 def _task(facts: TaskCardFacts) -> Iterable[str]:
     task = facts.task
     yield one_line(task.summary)
-    yield table(
-        ("", ""),
-        [
-            ("task", task.name),
-            ("kind", task.kind),
-            ("metrics", ", ".join(task.metrics)),
-            ("max_length", task.max_length),
-        ],
-    )
+    yield table(("", ""), [("task", task.name), ("kind", task.kind), ("metrics", ", ".join(task.metrics))])
     if facts.labels:
         rows = [[str(number), label] for number, label in enumerate(facts.labels[:_MOST_LABELS])]
         yield table(("number", "label"), rows)

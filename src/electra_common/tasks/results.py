@@ -32,7 +32,7 @@ from electra_common.tasks.examples import Example
 from electra_common.tasks.result_pictures import confusion_figure, scatter_figure, seed_curves_figure, seeds_figure
 from electra_common.tasks.seeds import SeedResult, Summary, summarize
 from electra_common.tasks.task import Task
-from electra_common.weights.atomic import Content, write_files
+from electra_common.weights.atomic import write_files
 from electra_common.weights.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -96,21 +96,16 @@ def write_seed(
         predictions: the answers, in the same order.
 
     Raises:
-        ValueError: predictions do not belong to the examples, the training's log cannot be read, or matplotlib is
-            not installed.
+        ValueError: predictions do not belong to the examples; or the training's log cannot be read or matplotlib is
+            not installed, and then the predictions are written and the pictures are not.
         CheckpointError: the folder cannot be written.
     """
     check_order(examples, predictions)
     folder = seed_folder(out, seed)
-    files: dict[str, Content] = {PREDICTIONS_FILE: partial(_write_predictions, examples, predictions)}
-    pictures = {
-        CONFUSION_PICTURE: _answers_figure(task, labels, examples, predictions),
-        CURVES_PICTURE: _curves_figure(folder),
-    }
-    files |= {name: picture_bytes(figure, "png") for name, figure in pictures.items() if figure is not None}
-    write_files(folder, files)
-    for name in pictures.keys() - files.keys():
-        _remove(folder / name)
+    # What took long comes first: a picture that cannot be drawn must not cost the predictions.
+    write_files(folder, {PREDICTIONS_FILE: partial(_write_predictions, examples, predictions)})
+    confusion = _answers_figure(task, labels, examples, predictions)
+    _write_pictures(folder, {CONFUSION_PICTURE: confusion, CURVES_PICTURE: _curves_figure(folder)})
 
 
 def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], main_metric: str) -> Summary | None:
@@ -123,8 +118,8 @@ def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], mai
         main_metric: what models are compared by.
 
     Raises:
-        ValueError: a seed stands twice, some results have the main metric and others do not, a setting is no plain
-            value, or matplotlib is not installed.
+        ValueError: a seed stands twice, some results have the main metric and others do not, or a setting is no plain
+            value; or matplotlib is not installed, and then all but the picture is written.
         CheckpointError: the folder cannot be written.
     """
     summary = summarize(results, main_metric) if any(result.metrics for result in results) else None
@@ -135,13 +130,20 @@ def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], mai
         "seeds": [{item.name: getattr(result, item.name) for item in fields(result)} for result in results],
         "summary": None if summary is None else summary.as_dict(),
     }
-    files: dict[str, Content] = {RESULTS_FILE: (_as_json(values, indent=2) + "\n").encode("utf-8", "backslashreplace")}
-    if summary is not None and summary.metrics:
-        files[SUMMARY_PICTURE] = picture_bytes(seeds_figure(results, summary), "png")
-    write_files(out, files)
-    if SUMMARY_PICTURE not in files:
-        _remove(out / SUMMARY_PICTURE)
+    write_files(out, {RESULTS_FILE: (_as_json(values, indent=2) + "\n").encode("utf-8", "backslashreplace")})
+    figure = seeds_figure(results, summary) if summary is not None and summary.metrics else None
+    _write_pictures(out, {SUMMARY_PICTURE: figure})
     return summary
+
+
+def _write_pictures(folder: Path, figures: Mapping[str, Figure | None]) -> None:
+    """Write those that there are, and remove those of an earlier call that there are no longer."""
+    write_files(folder, {name: picture_bytes(figure, "png") for name, figure in figures.items() if figure is not None})
+    for name in (name for name, figure in figures.items() if figure is None):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{folder / name}: cannot be removed: {error.strerror or error}") from None
 
 
 # Predictions ----------------------------------------------------------------------------------------------------------
@@ -217,10 +219,3 @@ def _curves_figure(folder: Path) -> Figure | None:
         return None
     entries = read_metrics(folder)
     return seed_curves_figure(entries) if any(entry.metrics for entry in entries) else None
-
-
-def _remove(file: Path) -> None:
-    try:
-        file.unlink(missing_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be removed: {error.strerror or error}") from None

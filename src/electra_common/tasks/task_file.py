@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from electra_common.config_json import read_json_file
+from electra_common.config_json import LONGEST_REASON, read_json_file
 from electra_common.tasks.task import Task, task_from
 from electra_common.tasks.task_values import check_task_values, is_plain_file_name
 from electra_common.weights.errors import CheckpointError
@@ -105,7 +105,7 @@ def read_task_file(folder: str | Path) -> TaskFile:
     try:
         return _task_file_from(values)
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{file}: {error}") from None
+        raise CheckpointError(f"{file}: {str(error)[:LONGEST_REASON]}") from None
 
 
 def _task_file_from(values: Mapping[str, Any]) -> TaskFile:

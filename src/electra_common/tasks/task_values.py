@@ -86,7 +86,8 @@ def _or_none(check: Check) -> Check:
 
 
 def _files(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_list_of(is_plain_file_name)(names) for names in value.values())
+    are_names = _list_of(is_plain_file_name)
+    return isinstance(value, Mapping) and all(_is_name(split) and are_names(value[split]) for split in value)
 
 
 # Attribute of a task -> what it must be, in words and as a function.
