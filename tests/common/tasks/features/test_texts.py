@@ -76,5 +76,5 @@ def test_many_texts_keep_their_order():
 
 
 def test_a_head_of_another_name_is_refused():
-    with pytest.raises(ValueError, match="head must be one of hf, google; found 'tf'"):
+    with pytest.raises(ValueError, match="head must be one of transformers, google; found 'tf'"):
         features(CLASSES, PAIRS, head="tf")
