@@ -61,9 +61,10 @@ def write_start(folder: Path, electra, prefix: str = "", **changes) -> Path:
     texts = [*(DEMO_DATA / "english.txt").read_text(encoding="utf-8").splitlines()]
     texts += [row["text"] for row in rows_of_banking()]
     tokenizer = train_tokenizer(lambda: iter(texts), size=VOCABULARY)
+    sizes = {"num_hidden_layers": 2, **changes}
     config = ElectraConfig(
-        vocab_size=VOCABULARY, embedding_size=20, hidden_size=36, num_hidden_layers=2, num_attention_heads=3,
-        intermediate_size=56, max_position_embeddings=150, initializer_range=0.1, **changes,
+        vocab_size=VOCABULARY, embedding_size=20, hidden_size=36, num_attention_heads=3, intermediate_size=56,
+        max_position_embeddings=150, initializer_range=0.1, **sizes,
     )  # fmt: skip
     getattr(electra, f"{prefix}ElectraForPreTraining")(config).save_pretrained(folder)
     tokenizer.model_max_length = 150
