@@ -31,25 +31,32 @@ def finetune(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Fine-tune; 0 if every seed learnt something, 1 if one collapsed or diverged, 143 if it was stopped before."""
+    """Fine-tune; 0 if a seed learnt something, 1 if all collapsed or one diverged, 143 if it was stopped before."""
     changes = {name: value for name, value in columns.items() if value is not None}
     choice = DataChoice(
         folder=folder, files={split: path for split, path in files.items() if path is not None}, changes=changes
     )
     job = make_job(find_task(task), choice, **options)
     family, loop = load_module(framework, "fine_tuning")
+
+    codes = [0]  # of the first of several processes; the others have nothing to say
+
+    def tell(summary: Summary | None) -> None:
+        if summary is None:
+            print("stopped; the same command with --resume goes on from there", file=sys.stderr)
+            codes.append(STOPPED)
+        else:
+            _show(job, family, summary, as_json)
+            codes.append(COLLAPSED if len(summary.collapsed) == summary.count else 0)
+
     try:
-        summary: Summary | None = loop.fine_tune(job)
+        loop.fine_tune(job, at_end=tell)
     except TrainingDivergedError as error:
         fail(error)
         return 1
     except AnotherProcessFailedError:
         return 1  # the other one has told why
-    if summary is None:
-        print("stopped; the same command with --resume goes on from there", file=sys.stderr)
-        return STOPPED
-    _show(job, family, summary, as_json)
-    return COLLAPSED if summary.collapsed else 0
+    return codes[-1]
 
 
 def parse_column(text: str) -> Column:

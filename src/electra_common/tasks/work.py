@@ -103,15 +103,15 @@ class FineTuning:
     def finish(self, run: FineTuningRun, predict: Predict) -> None:
         """Measure the model that counts, on what there is to measure on, and keep what was found."""
         measured = {split: run.measure(split, predict) for split in self.data.measured}
-        if self._processes.is_first:
-            for split, found in measured.items():
-                self._write_predictions(run, split, found)
-            result = self._result(run, measured)
-            write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
         with self._processes.together():
-            kept = read_result(run.folder)
-            assert kept is not None
-            self._results[run.seed] = kept
+            if self._processes.is_first:
+                for split, found in measured.items():
+                    self._write_predictions(run, split, found)
+                result = self._result(run, measured)
+                write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
+        kept = read_result(run.folder)  # of the first process, by all
+        assert kept is not None
+        self._results[run.seed] = kept
 
     def summary(self) -> Summary | None:
         """Write what all seeds together reached, and return it; None if the run was stopped before its end."""
