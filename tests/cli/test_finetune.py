@@ -110,6 +110,34 @@ def test_a_model_that_was_fine_tuned_says_its_labels(runs):
     assert sorted(config.id2label.values()) == [config.id2label[number] for number in range(10)]
 
 
+@pytest.mark.parametrize("kind", ["classification", "tagging", "answers"])
+def test_transformers_opens_it_with_its_labels_and_answers_the_same(runs, data, opened, kind):
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    from electra_common.tasks.data import make_features
+    from electra_common.tasks.readers.read import read_examples
+
+    out, _ = runs(kind)
+    folder = out / "seed-0" / "last"
+    names = {
+        "classification": "SequenceClassification",
+        "tagging": "TokenClassification",
+        "answers": "QuestionAnswering",
+    }
+    theirs = getattr(transformers, f"AutoModelFor{names[kind]}").from_pretrained(folder).eval()
+    ours = opened(folder)
+    assert theirs.config.id2label == dict(ElectraConfig.from_pretrained(folder).id2label)
+    examples = list(read_examples(ours.task, data / kind / "dev.jsonl", split="dev"))[:7]
+    features = make_features(ours.task_file, examples, ours.tokenizer, head=ours.head, is_training=False)
+    for row, found in zip(features.rows, ours.predict(features.rows), strict=True):
+        inputs = {name: torch.from_numpy(np.array(array))[None] for name, array in row.inputs.items()}
+        with torch.no_grad():
+            expected = theirs(**inputs)
+        for name, array in found.items():
+            np.testing.assert_allclose(array, expected[name][0].numpy(), rtol=0, atol=FORWARD, err_msg=name)
+    tokens = transformers.AutoTokenizer.from_pretrained(folder)("What is a PIN?")["input_ids"]
+    assert tokens == ours.tokenizer("What is a PIN?")["input_ids"]
+
+
 @pytest.mark.once
 def test_the_best_model_is_the_one_that_was_best(runs, opened, data):
     from electra_common.tasks.readers.read import read_examples
