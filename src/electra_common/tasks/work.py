@@ -259,7 +259,7 @@ def open_work(
                 stack.enter_context(open_run_folder(job.out, job.identity(), start, holds_work=_holds_work))
         facts = RunFacts(
             task=job.task,
-            model=job.start.source,
+            model=job.start.name,
             framework=framework,
             settings={**job.settings.as_dict(), "precision": job.precision, "from_scratch": job.start.from_scratch},
             versions=installed_versions(),
