@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 EMBEDDED: Final = "embedded"
-NETWORKS: Final = ("small", "base", EMBEDDED)
+TITLES: Final = {"small": "ELECTRA-Small", "base": "ELECTRA-Base", EMBEDDED: "the package's own network"}
+NETWORKS: Final = tuple(TITLES)
 LABELS: Final = tuple(f"label {number:02}" for number in range(77))
 MAX_LENGTH: Final = 128
-_HEAD_SCALE: Final = 50.0
+_WIDE: Final = 0.05  # deviation of new weights, above the usual 0.02: texts are then told apart by more than rounding
+_EXAMPLES: Final = 64
+_LOGITS: Final = 3.0
+_BATCH: Final = {"padding": True, "truncation": True, "max_length": MAX_LENGTH, "return_tensors": "pt"}
 
 
 def make_encoder(network: str, folder: Path, vocabulary: Path) -> None:
@@ -20,56 +25,67 @@ def make_encoder(network: str, folder: Path, vocabulary: Path) -> None:
         folder: to write.
         vocabulary: of a network with new weights.
     """
-    import torch
-
-    from electra_common import ElectraTokenizerFast
-    from electra_common.embedded_model import embedded_folder
-    from electra_pt import ElectraForPreTraining
-
-    torch.manual_seed(0)
-    if network == EMBEDDED:
-        source = embedded_folder("discriminator")
-        model = ElectraForPreTraining.from_pretrained(source, dtype=torch.float32)
-        tokenizer = ElectraTokenizerFast.from_pretrained(source)
-    else:
-        model = ElectraForPreTraining(_config(network))
-        tokenizer = ElectraTokenizerFast(str(vocabulary))
+    model, tokenizer = _encoder(network, vocabulary)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def make_classifier(network: str, folder: Path, vocabulary: Path) -> None:
+def make_classifier(network: str, folder: Path, vocabulary: Path, sentences: Sequence[str]) -> None:
     """Write what answers: a classifier as ``electra finetune`` leaves it, with a head that was not trained.
 
-    The head's weights are large, so that its answers differ from text to text and can be compared.
-    """
-    import torch
+    The head is made such that its answers differ from text to text, or comparing them would tell nothing.
 
+    Args:
+        network: one of ``NETWORKS``.
+        folder: to write.
+        vocabulary: of a network with new weights.
+        sentences: examples of what will be asked.
+    """
     from electra_common.tasks.task import find_task
     from electra_common.tasks.task_file import TASK_FILE, TaskFile
-    from electra_pt import ElectraForSequenceClassification, ElectraModel
+    from electra_pt import ElectraForSequenceClassification
 
-    encoder = folder.with_name(f"{folder.name}-encoder")
-    make_encoder(network, encoder, vocabulary)
-    body = ElectraModel.from_pretrained(encoder)
+    body, tokenizer = _encoder(network, vocabulary, initializer_range=_WIDE)
     labels = {"id2label": dict(enumerate(LABELS)), "label2id": None, "num_labels": None}
     model = ElectraForSequenceClassification(
         body.config.replace(
             architectures=("ElectraForSequenceClassification",), problem_type="single_label_classification", **labels
         )
     )
-    model.electra.load_state_dict(body.state_dict())
-    head: Any = model.classifier
-    with torch.no_grad():
-        head.out_proj.weight.mul_(_HEAD_SCALE)
+    model.electra.load_state_dict(body.electra.state_dict())
+    _spread_answers(model.eval(), dict(tokenizer(list(sentences[:_EXAMPLES]), **_BATCH)))
     model.save_pretrained(folder)
-    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        (folder / name).write_bytes((encoder / name).read_bytes())
+    tokenizer.save_pretrained(folder)
     task_file = TaskFile(task=find_task("classification"), labels=LABELS, max_length=MAX_LENGTH)
     (folder / TASK_FILE).write_bytes(task_file.as_bytes())
 
 
-def _config(network: str) -> Any:
-    from electra_pt import ElectraConfig
+def _encoder(network: str, vocabulary: Path, **changes: Any) -> tuple[Any, Any]:
+    """Return a discriminator with its head, and its tokenizer."""
+    import torch
 
-    return ElectraConfig.preset(f"{network}-discriminator")
+    from electra_common import ElectraConfig, ElectraTokenizerFast
+    from electra_common.embedded_model import embedded_folder
+    from electra_pt import ElectraForPreTraining
+
+    if network == EMBEDDED:
+        source = embedded_folder("discriminator")
+        model = ElectraForPreTraining.from_pretrained(source, dtype=torch.float32)
+        return model, ElectraTokenizerFast.from_pretrained(source)
+    torch.manual_seed(0)
+    config = ElectraConfig.preset(f"{network}-discriminator").replace(**changes)
+    return ElectraForPreTraining(config), ElectraTokenizerFast(str(vocabulary))
+
+
+def _spread_answers(model: Any, batch: Mapping[str, Any]) -> None:
+    """Give the head's first layer a mean of 0 and a deviation of 1 over some texts, and logits one of ``_LOGITS``."""
+    import torch
+
+    dense, out = model.classifier.dense, model.classifier.out_proj
+    with torch.no_grad():
+        first = model.electra(**batch).last_hidden_state[:, 0]  # [texts, hidden]
+        dense.bias.copy_(-(dense.weight @ first.mean(0)))
+        deviation = dense(first).std()
+        dense.weight.div_(deviation)
+        dense.bias.div_(deviation)
+        out.weight.mul_(_LOGITS / model(**batch).logits.std())

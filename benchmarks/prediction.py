@@ -103,7 +103,7 @@ def measure_prediction(
         RuntimeError: the answers of two programs are not the same, or a process ended.
     """
     folder.mkdir(parents=True)
-    make_classifier(network, folder / "network", vocabulary)
+    make_classifier(network, folder / "network", vocabulary, sentences)
     (folder / "texts.json").write_text(json.dumps(list(islice(cycle(sentences), count))), encoding="utf-8")
     sides = [side for side in NAMES if side != "peer-by-length" or by_length]
     arguments = (folder, threads, "processor" if is_shared else "wall")

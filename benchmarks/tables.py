@@ -15,6 +15,7 @@ from benchmarks.conversion import Converted
 from benchmarks.fine_tuning import FineTuning, Trained
 from benchmarks.inference import Compared, Settings, Work
 from benchmarks.measure import Measured, ratios
+from benchmarks.networks import TITLES
 from benchmarks.prediction import Prediction, texts_a_second
 from benchmarks.pretraining_data import PEER, PEER_BATCHED, Prepared
 from benchmarks.tokenization import Tokenizing
@@ -50,8 +51,8 @@ def print_fine_tuning(console: Console, result: FineTuning, threads: int) -> Non
     """Print what an epoch took, and what the network then knew."""
     texts, settings = result.texts, result.settings
     title = (
-        f"fine-tuning ELECTRA-{result.network.title()} on {len(texts.train):,} texts of {texts.name}, batches of "
-        f"{settings['batch_size']}, {settings['epochs']:g} epochs, {threads} threads ({machine()})"
+        f"fine-tuning {TITLES[result.network]} on {len(texts.train):,} texts of {texts.name}, batches of "
+        f"{settings['batch_size']}, epochs: {settings['epochs']:g}, {threads} threads ({machine()})"
     )
     columns = ("#seconds an epoch", "#ours is times as fast", "#accuracy", "#ours is higher by", "#peak MB")
     table = make_table(title, "", *columns)
@@ -82,7 +83,7 @@ def _accuracy(program: Trained) -> str:
 def print_prediction(console: Console, result: Prediction, sentences: Path, threads: int) -> None:
     """Print how many texts were answered in a second."""
     title = (
-        f"{result.texts:,} texts of {sentences.name} classified by ELECTRA-{result.network.title()}, "
+        f"{result.texts:,} texts of {sentences.name} classified by {TITLES[result.network]}, "
         f"{threads} threads ({machine()})"
     )
     table = make_table(title, "", "#texts a second", "#seconds in all", "#ours is times as fast", "#peak MB")
