@@ -29,7 +29,7 @@ PROGRAMS: Final = (OURS, PEER)
 ANSWERING: Final = (OURS, PREPACKED, PEER)
 SIZES: Final = ("small", "base")
 LARGEST_DIFFERENCE: Final = 1e-4
-_TOKENS_OF_FULL_ROWS: Final = 1024
+TOKENS_OF_FULL_ROWS: Final = 1024
 _CALLS: Final = 10
 _BURSTS: Final = 3
 _PRODUCT: Final = "matrix product"
@@ -87,11 +87,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Compared:
-    """All works of one size, the share of real tokens in its batches, and the largest difference of logits."""
+    """All works of one size, the share of real tokens in its batches, and the largest difference of logits if known."""
 
     size: str
     real_tokens: float
-    difference: float
+    difference: float | None
     works: tuple[Work, ...]
 
 
@@ -226,13 +226,13 @@ def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Sett
     import torch
 
     config = models[OURS].config
-    batch = full_rows(_TOKENS_OF_FULL_ROWS // length, length, config.vocab_size)
-    left = torch.randn(_TOKENS_OF_FULL_ROWS, config.hidden_size)
+    batch = full_rows(TOKENS_OF_FULL_ROWS // length, length, config.vocab_size)
+    left = torch.randn(TOKENS_OF_FULL_ROWS, config.hidden_size)
     right = torch.randn(config.hidden_size, config.intermediate_size)
     steps: dict[str, Step] = {name: lambda _, model=model: model(**batch) for name, model in models.items()}  # type: ignore[misc]
     seconds = in_turn({**steps, _PRODUCT: lambda _: left @ right}, 1, settings)
     speed = 2 * left.numel() * right.shape[1] / statistics.median(seconds.pop(_PRODUCT))
-    operations = _TOKENS_OF_FULL_ROWS * _operations_of_a_token(config, length)
+    operations = TOKENS_OF_FULL_ROWS * _operations_of_a_token(config, length)
     shares = {name: operations / statistics.median(turns) / speed for name, turns in seconds.items()}
     return make_works(size, f"full rows of {length}", len(batch["input_ids"]), seconds, shares)
 

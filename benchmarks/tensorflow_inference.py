@@ -1,6 +1,7 @@
-"""Models beside transformers 4.57 in TensorFlow: one short sentence in both modes, real sentences in length buckets.
+"""Models in TensorFlow beside transformers 4.57 and keras-hub: one short sentence, real sentences, full rows.
 
-The two cannot be installed together, so each has a process of its own; they take turns and read the same weights.
+Not all of them can be installed together, so each has a process of its own; they take turns. transformers reads the
+same weights; keras-hub's backbone has new ones of the same sizes, no head and another GELU: only its speed counts.
 """
 
 from __future__ import annotations
@@ -9,21 +10,30 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.inference import LARGEST_DIFFERENCE, Compared, Settings, Work
+from benchmarks.inference import LARGEST_DIFFERENCE, TOKENS_OF_FULL_ROWS, Compared, Settings, Work
 from benchmarks.measure import ratios
 from benchmarks.sentences import SHORT_SENTENCE, read_sentences, tokenize
+from benchmarks.workers import Worker, in_turn, open_worker
 
-_WORKER: Final = Path(__file__).with_name("tensorflow_worker.py")
+_VOCABULARY_SIZE: Final = 30522
+_FULL_LENGTHS: Final = (128, 512)
 _CALLS: Final = {"eager": 3, "graph": 10}
 _OURS: Final = {"ours": "electra_tf", "prepacked": "electra_tf, prepacked"}
-_NAMES: Final = {"eager": "one short sentence, eager", "graph": "one short sentence, graph", "real": "real sentences"}
+_PEERS: Final = {"peer": "transformers", "keras-hub": "keras_hub"}
+_PREDICT: Final = "keras_hub, predict_on_batch"
+_NAMES: Final = {
+    "eager": "one short sentence, eager",
+    "graph": "one short sentence, graph",
+    "real": "real sentences",
+    **{f"full-{length}": f"full rows of {length}" for length in _FULL_LENGTHS},
+}
 _MAKE: Final = """
 import sys
 from electra_tf import ElectraConfig, TFElectraForPreTraining
@@ -34,39 +44,58 @@ convert_checkpoint(sys.argv[2] + "/ours", sys.argv[2] + "/peer", format="h5")
 """
 
 
-def measure_tensorflow(size: str, folder: Path, peer_python: Path, settings: Settings) -> Compared:
+def measure_tensorflow(size: str, folder: Path, peers: Mapping[str, Path], settings: Settings) -> Compared:
     """Measure one of the released sizes with new weights.
 
     Args:
-        peer_python: the interpreter of an environment with transformers 4.57.6, tf_keras and tensorflow.
+        size: its name.
+        folder: for files, made here.
+        peers: the interpreter of an environment with ``peer``, transformers 4.57.6, tf_keras and tensorflow, and of one
+            with ``keras-hub`` and tensorflow; one of them can be left out.
+        settings: what is measured, and how.
 
     Raises:
-        RuntimeError: the outputs of the two are not the same, or a process ended.
+        RuntimeError: the outputs of ours and of transformers are not the same, or a process ended.
     """
     folder.mkdir()
     subprocess.run([sys.executable, "-c", _MAKE, size, str(folder)], check=True, env=_environment())
     rows = _rows(settings)
     np.savez(folder / "batches.npz", **rows)
-    interpreters = {**dict.fromkeys(_OURS, Path(sys.executable)), "peer": peer_python}
+    interpreters = {**dict.fromkeys(_OURS, Path(sys.executable)), **peers}
     with ExitStack() as stack:
         workers = {
             side: stack.enter_context(_start(python, side, folder, settings)) for side, python in interpreters.items()
         }
-        seconds = {work: _in_turn(workers, work, settings.rounds) for work in _NAMES}
-        for side, worker in workers.items():
-            _ask(worker, f"real {folder / side}.npy")
-        megabytes = {side: _ask(worker, "memory") for side, worker in workers.items()}
-    is_real = rows["attention_mask"] == 1
-    *ours, theirs = (np.load(folder / f"{side}.npy") for side in interpreters)
-    difference = float(max(np.abs(logits - theirs)[is_real].max() for logits in ours))
+        seconds = _all_works(workers, settings.rounds)
+        read_by = [side for side in workers if side != "keras-hub"]
+        for side in read_by:
+            workers[side].ask("save", folder / f"{side}.npy")
+        megabytes = {side: worker.ask("memory") for side, worker in workers.items()}
+    mask = rows["attention_mask"]
+    difference = _difference({side: np.load(folder / f"{side}.npy") for side in read_by}, mask == 1)
+    works = tuple(_works(size, seconds, len(mask), megabytes))
+    return Compared(size, _real_share(mask), difference, works)
+
+
+def _all_works(workers: Mapping[str, Worker], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each work, by what did it; keras-hub has two graphs for the short sentence."""
+    seconds = {}
+    for work in _NAMES:
+        asked = {side: (worker, work) for side, worker in workers.items()}
+        if work == "graph" and "keras-hub" in workers:
+            asked[_PREDICT] = (workers["keras-hub"], "predict")
+        seconds[work] = in_turn(asked, rounds)
+    return seconds
+
+
+def _difference(logits: Mapping[str, Any], is_real: Any) -> float | None:
+    """Compare the logits of real tokens with transformers'; None where it has no part."""
+    if "peer" not in logits:
+        return None
+    difference = float(max(np.abs(found - logits["peer"])[is_real].max() for found in logits.values()))
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(f"logits differ by {difference:.1e}, expected at most {LARGEST_DIFFERENCE:.0e}")
-    works = tuple(
-        _work(size, name, side, taken, len(is_real), megabytes if name == "real" else None)
-        for name, taken in seconds.items()
-        for side in _OURS
-    )
-    return Compared(size, _real_share(rows["attention_mask"]), difference, works)
+    return difference
 
 
 def _rows(settings: Settings) -> dict[str, Any]:
@@ -80,7 +109,13 @@ def _rows(settings: Settings) -> dict[str, Any]:
     ]
     (short,) = tokenize([SHORT_SENTENCE], settings.vocabulary, 1, "np")
     whole = {name: np.concatenate([batch[name] for batch in filled]) for name in short}
-    return {**whole, **{f"short/{name}": array for name, array in short.items()}}
+    kinds = {"short": short, **{f"full-{length}": _full_rows(length) for length in _FULL_LENGTHS}}
+    return {**whole, **{f"{kind}/{name}": array for kind, batch in kinds.items() for name, array in batch.items()}}
+
+
+def _full_rows(length: int) -> dict[str, Any]:
+    ids = np.random.default_rng(0).integers(1000, _VOCABULARY_SIZE, (TOKENS_OF_FULL_ROWS // length, length))
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
 
 
 def _real_share(mask: Any) -> float:
@@ -93,60 +128,27 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "HF_HUB_OFFLINE": "1"}
 
 
-def _start(python: Path, side: str, folder: Path, settings: Settings) -> subprocess.Popen[str]:
+def _start(python: Path, side: str, folder: Path, settings: Settings) -> AbstractContextManager[Worker]:
     clock = "processor" if settings.is_shared else "wall"
     network = folder / ("peer" if side == "peer" else "ours")
-    arguments = (side, str(network), str(folder / "batches.npz"), str(settings.threads), clock)
-    worker = subprocess.Popen(
-        [str(python), "-W", "ignore", str(_WORKER), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=_environment(),
-    )
-    if _answer(worker) != "ready":
-        raise RuntimeError(f"{side} did not start; run it by hand: {python} {_WORKER} {' '.join(arguments)}")
-    return worker
+    arguments = (side, network, folder / "batches.npz", settings.threads, clock)
+    return open_worker(python, "tensorflow_worker", *arguments)
 
 
-def _answer(worker: subprocess.Popen[str]) -> str:
-    assert worker.stdout is not None
-    return worker.stdout.readline().strip()
-
-
-def _ask(worker: subprocess.Popen[str], work: str) -> float:
-    assert worker.stdin is not None
-    worker.stdin.write(f"{work}\n")
-    worker.stdin.flush()
-    answer = _answer(worker)
-    if not answer:
-        raise RuntimeError(f"the process for {worker.args!r} ended while it worked on {work}")
-    return float(answer)
-
-
-def _in_turn(workers: Mapping[str, subprocess.Popen[str]], work: str, rounds: int) -> dict[str, list[float]]:
-    """Ask all in turn; the first answers, which build graphs, are not counted."""
-    seconds: dict[str, list[float]] = {side: [] for side in workers}
-    for turn in range(rounds + 1):
-        for side, worker in workers.items():
-            taken = _ask(worker, work)
-            if turn:
-                seconds[side].append(taken)
-    return seconds
-
-
-def _work(
-    size: str,
-    name: str,
-    side: str,
-    seconds: Mapping[str, list[float]],
-    rows: int,
-    megabytes: Mapping[str, float] | None,
-) -> Work:
-    """Return what one of ours took beside the peer."""
-    medians = (statistics.median(seconds[side]), statistics.median(seconds["peer"]))
-    speedup = ratios(seconds["peer"], seconds[side])
-    peak = None if megabytes is None else (megabytes[side], megabytes["peer"])
-    programs = (_OURS[side], "transformers")
-    return Work(size, _NAMES[name], programs, _CALLS.get(name, rows), medians, speedup, megabytes=peak)
+def _works(
+    size: str, seconds: Mapping[str, Mapping[str, list[float]]], rows: int, megabytes: Mapping[str, float]
+) -> Iterator[Work]:
+    """Yield what each of ours took beside each peer; the memory is that of all works, told once."""
+    items = {**_CALLS, "real": rows, **{f"full-{length}": TOKENS_OF_FULL_ROWS // length for length in _FULL_LENGTHS}}
+    for work, taken in seconds.items():
+        for side, name in _OURS.items():
+            for peer in (peer for peer in taken if peer not in _OURS):
+                yield Work(
+                    size,
+                    _NAMES[work],
+                    (name, _PEERS.get(peer, peer)),
+                    items[work],
+                    (statistics.median(taken[side]), statistics.median(taken[peer])),
+                    ratios(taken[peer], taken[side]),
+                    megabytes=(megabytes[side], megabytes[peer]) if work == "real" else None,
+                )
