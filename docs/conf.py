@@ -18,8 +18,10 @@ with mock(STAND_INS):
     # A decorator must give the class back, which a stand-in for it would not.
     keras.saving = SimpleNamespace(register_keras_serializable=lambda **options: lambda kind: kind)
     import electra_pt.applications
+    import electra_pt.fine_tuned
     import electra_pt.prepacking
     import electra_tf.applications
+    import electra_tf.fine_tuned
     import electra_tf.prepacking
 
 

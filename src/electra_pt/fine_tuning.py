@@ -42,7 +42,9 @@ from electra_pt.task_predictions import predict_rows
 LOGGED = ("loss", "gradient_norm")
 
 
-def fine_tune(job: FineTuningJob, *, quiet: bool = False) -> Summary | None:
+def fine_tune(
+    job: FineTuningJob, *, quiet: bool = False, at_end: Callable[[Summary | None], None] | None = None
+) -> Summary | None:
     """Carry a fine-tuning run out, or on, for all of its seeds.
 
     Under ``torchrun`` every process calls this. SIGTERM and SIGINT end it after the step at hand, with a checkpoint.
@@ -50,6 +52,7 @@ def fine_tune(job: FineTuningJob, *, quiet: bool = False) -> Summary | None:
     Args:
         job: task, model, data, folder, and how to run; :func:`electra_common.tasks.job.make_job` makes it.
         quiet: print nothing.
+        at_end: is told what is returned, in the first process alone.
 
     Returns:
         What the seeds reached; None if the run was stopped before its end.
@@ -73,7 +76,10 @@ def fine_tune(job: FineTuningJob, *, quiet: bool = False) -> Summary | None:
                 if run.chosen is not None:
                     model = load_task_model(run.config, processes, run.chosen)
                 work.finish(run, _predictor(model, job))
-        return work.summary()
+        summary = work.summary()
+        if at_end is not None and processes.description.is_first:
+            at_end(summary)
+        return summary
 
 
 def start_training(run: FineTuningRun, processes: RunProcesses) -> tuple[ElectraPreTrainedModel, ElectraAdam]:

@@ -12,8 +12,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from electra_common.tasks.seeds import Summary
-from electra_common.tasks.work import open_work
 from numpy.typing import NDArray
 
 import electra_tf
@@ -24,7 +22,9 @@ from electra_common.tasks.features.rows import Row
 from electra_common.tasks.job import FineTuningJob
 from electra_common.tasks.layer_decay import layer_decay_factors
 from electra_common.tasks.run import FineTuningRun
+from electra_common.tasks.seeds import Summary
 from electra_common.tasks.starting import Start
+from electra_common.tasks.work import open_work
 from electra_tf.dropout_seeds import dropout_seed, seed_dropout, seed_generators
 from electra_tf.modeling import TFElectraModel
 from electra_tf.optimizer import (
@@ -45,7 +45,9 @@ Tensor = Any
 LOGGED = ("loss", "gradient_norm")
 
 
-def fine_tune(job: FineTuningJob, *, quiet: bool = False) -> Summary | None:
+def fine_tune(
+    job: FineTuningJob, *, quiet: bool = False, at_end: Callable[[Summary | None], None] | None = None
+) -> Summary | None:
     """Carry a fine-tuning run out, or on, for all of its seeds.
 
     Every worker that ``TF_CONFIG`` names calls this. SIGTERM and SIGINT end it after the step at hand, with a
@@ -54,6 +56,7 @@ def fine_tune(job: FineTuningJob, *, quiet: bool = False) -> Summary | None:
     Args:
         job: task, model, data, folder, and how to run; :func:`electra_common.tasks.job.make_job` makes it.
         quiet: print nothing.
+        at_end: is told what is returned, in the first process alone.
 
     Returns:
         What the seeds reached; None if the run was stopped before its end.
@@ -78,7 +81,10 @@ def fine_tune(job: FineTuningJob, *, quiet: bool = False) -> Summary | None:
                 if run.chosen is not None:
                     model = load_task_model(run.config, processes, run.chosen)
                 work.finish(run, _predictor(model, job))
-        return work.summary()
+        summary = work.summary()
+        if at_end is not None and processes.description.is_first:
+            at_end(summary)
+        return summary
 
 
 def start_training(run: FineTuningRun, processes: RunProcesses) -> tuple[TFElectraPreTrainedModel, TFElectraAdam]:
@@ -190,7 +196,9 @@ class _TrainingStep:
         self, model: TFElectraPreTrainedModel, optimizer: TFElectraAdam, run: FineTuningRun, processes: RunProcesses
     ) -> None:
         optimizer.build(model.trainable_variables)
+        # Several replicas hand over values that no signature can describe: there each new length is traced.
         self._traced: Any = None
+        self._count = processes.count
         generators = seed_generators(model)
 
         def train_step(micro_batches: Any, seed: Tensor) -> Tensor:
@@ -209,7 +217,8 @@ class _TrainingStep:
             shapes = tf.nest.map_structure(
                 lambda tensor: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype), micro_batches
             )
-            self._traced = tf.function(self._train_step, [shapes, tf.TensorSpec((), tf.uint32)])
+            signature = [shapes, tf.TensorSpec((), tf.uint32)] if self._count == 1 else None
+            self._traced = tf.function(self._train_step, signature, reduce_retracing=True)
         return self._traced  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import inspect
 import re
+import tomllib
 
 import pytest
 import typer
@@ -137,7 +138,14 @@ def recipe_defaults():
     return {field.name: field.default for field in dataclasses.fields(Recipe)}
 
 
+def fine_tuning_defaults():
+    from electra_common.tasks.settings import FineTuningSettings
+
+    return {field.name: field.default for field in dataclasses.fields(FineTuningSettings)}
+
+
 DEFAULTS = {
+    "FineTuningSettings": fine_tuning_defaults,
     "Recipe": recipe_defaults,
     "MaskingRules": masking_defaults,
     "PretrainingObjective": objective_defaults,
@@ -210,6 +218,53 @@ def test_every_metric_of_an_evaluation_is_explained():
 
     rows = {row[0].strip("`"): row[1] for row in rows_of("pretraining.md") if len(row) == 2}
     assert {name: rows.get(name) for name in METRICS} == METRICS
+
+
+# docs/fine-tuning.md --------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_of_fine_tuning_is_explained_with_its_default():
+    written = {}
+    for row in rows_of("fine-tuning.md"):
+        names, values = re.findall(r"`(\w+)`", row[0]), row[1].split(", ")
+        if len(row) == 3 and len(names) == len(values):
+            written |= dict(zip(names, (value.strip("`") for value in values), strict=True))
+    for name, default in fine_tuning_defaults().items():
+        assert name in written, name
+        if written[name] != "by size":
+            assert ast.literal_eval(written[name].capitalize()) == default, name
+    assert {name for name, value in written.items() if value == "by size"} == {"learning_rate", "layer_decay"}
+
+
+def test_settings_by_size_are_those_of_the_code():
+    from electra_common.tasks.settings import settings_for, size_name
+    from electra_common.tasks.task import find_task
+
+    task = find_task("classification")
+    rows = [row for row in rows_of("fine-tuning.md") if len(row) == 5 and row[1].isdecimal()]
+    assert [row[0].strip("`") for row in rows] == ["tiny", "small", "base", "large"]
+    for row in rows:
+        width, settings = int(row[1]), settings_for(task, int(row[1]))
+        assert size_name(width) == row[0].strip("`")
+        assert width == 0 or size_name(width - 1) != size_name(width)
+        assert (settings.learning_rate, settings.layer_decay) == (float(row[2]), float(row[3]))
+
+
+def test_every_task_and_metric_is_named():
+    from electra_common.tasks.metrics import METRICS
+
+    tasks = tomllib.loads((REPOSITORY / "src/electra_common/tasks/tasks.toml").read_text(encoding="utf-8"))
+    named = {name for row in rows_of("fine-tuning.md") for name in re.findall(r"`([\w-]+)`", row[0])}
+    assert {*tasks, *METRICS} <= named
+
+
+def test_every_file_of_results_is_explained():
+    from electra_common.tasks import results, run, work
+
+    named = " ".join(row[0] for row in rows_of("fine-tuning.md") if len(row) == 2)
+    files = (results.RESULTS_FILE, results.SUMMARY_PICTURE, results.PREDICTIONS_FILE, results.CONFUSION_PICTURE,
+             results.CURVES_PICTURE, work.RESULT_FILE, work.RUN_FILE, run.METRICS_FILE, run.BEST, run.LAST)  # fmt: skip
+    assert not [name for name in files if name not in named]
 
 
 # docs/api -------------------------------------------------------------------------------------------------------------

@@ -10,11 +10,15 @@ import pytest
 
 pytest.importorskip("torch")
 
+import electra_pt
 from electra_common.pretraining.metrics_log import read_metrics
 from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_pt.fine_tuning import fine_tune
 from electra_pt.pretraining import pretrain
+from support.fine_tuning_runs import STILL, assert_same_weights, job_of, write_data, write_start
 from support.pretraining_runs import TINY, assert_same_run, prepare_tiny_corpus, tiny_settings
 from support.run_processes import SECONDS, finish, in_own_group
+from support.tolerances import GRADIENT
 
 SMALL = [f"--set={change}" for change in TINY if not change.startswith("steps=")]
 
@@ -26,10 +30,13 @@ def data(tmp_path_factory):
 
 def torchrun(data, out, *options):
     """Start `electra pretrain run` in two processes."""
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "electra_common",
-        "pretrain", "run", "--framework=pt", f"--data={data}", f"--out={out}", *SMALL, *options,
-    ]  # fmt: skip
+    return in_two("pretrain", "run", "--framework=pt", f"--data={data}", f"--out={out}", *SMALL, *options)
+
+
+def in_two(*arguments):
+    """Start a command of `electra` in two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m",
+               "electra_common", *arguments]  # fmt: skip
     return subprocess.Popen(command, **in_own_group())
 
 
@@ -57,3 +64,21 @@ def test_asked_to_stop_both_end_at_one_step_with_one_checkpoint(data, tmp_path):
     assert errors.count("the same command goes on from there") == 1
     (checkpoint,) = list_checkpoints(tmp_path / "run")
     assert read_metrics(tmp_path / "run")[-1].step == int(checkpoint.name.removeprefix("step-")) > 0
+
+
+def test_two_processes_fine_tune_as_one_does(tmp_path):
+    """A batch of tags divides unequally: by labels, not by rows."""
+    write_data(tmp_path / "data")
+    start = write_start(tmp_path / "start", electra_pt)
+    changes = ("epochs=0.5", "early_stopping=9", *STILL)
+    fine_tune(job_of("tagging", tmp_path / "data", start, tmp_path / "alone", *changes), quiet=True)
+    options = ("epochs=0.5", "early_stopping=9", *STILL, "batch_size=8", "learning_rate=3e-3", "max_length=48")
+    printed, _ = finish(  # so little training comes to nothing, which is exit code 1
+        in_two("finetune", "tagging", "--framework=pt", f"--data={tmp_path / 'data' / 'tagging'}", f"--model={start}",
+               f"--out={tmp_path / 'shared'}", "--json", *(f"--set={option}" for option in options)),
+        code=1,
+    )  # fmt: skip
+    assert printed.count('"summary"') == 1  # the first process alone speaks
+    alone, shared = (tmp_path / name / "seed-0" for name in ("alone", "shared"))
+    assert_same_weights(alone / "last", shared / "last", atol=GRADIENT)
+    assert [read_run(tmp_path / name)["starts"][0]["processes"] for name in ("alone", "shared")] == [1, 2]

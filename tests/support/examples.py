@@ -8,14 +8,27 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.fixtures import DEMO_DATA, REPOSITORY
+from support.fixtures import REPOSITORY
 
-PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+PAGES = (
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    *sorted((REPOSITORY / "docs" / "tutorials").glob("*.md")),
+)
+# What pages read by its path from the root of a clone.
+LINKED = ("src/electra_common/demo_data", "tests/fixtures/fine_tuning")
 # What must be installed to run a block that uses a package.
 FRAMEWORKS = {"electra_pt": ("torch",), "electra_tf": ("tensorflow", "keras")}
 LABELS = {"electra_pt": "PyTorch", "electra_tf": "TensorFlow"}
 BOTH_FRAMEWORKS = ("electra compare", "electra demo")
-ONE_FRAMEWORK = ("electra detect", "electra fill-mask", "electra pretrain run")
+ONE_FRAMEWORK = (
+    "electra detect",
+    "electra fill-mask",
+    "electra pretrain run",
+    "electra finetune",
+    "electra evaluate",
+    "electra predict",
+)
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
 _END_OF_BLOCK = "-- end of block --"
@@ -106,6 +119,7 @@ def needs_one(example):
 
 def run_session(session, folder):
     """Run the blocks of a session in one process and return what each printed."""
+    _link_repository(folder)
     # The blocks keep their line numbers, so that a traceback points into the page.
     blocks = ["\n" * (example.line - 1) + example.code for example in session.examples]
     script = (
@@ -121,13 +135,18 @@ def run_session(session, folder):
 
 def run_console(example, folder):
     """Run the commands of a console example in a shell and return what they printed on either stream."""
-    demo_data = folder / "src" / "electra_common" / "demo_data"
-    demo_data.parent.mkdir(parents=True)
-    demo_data.symlink_to(DEMO_DATA)  # pages say: from a clone of the repository
+    _link_repository(folder)
     commands = re.findall(r"^\$ ((?:.*\\\n)*.*)$", example.code, re.MULTILINE)
     finished = _run(["bash", "-c", "\n".join(commands)], folder, stderr=subprocess.STDOUT)
     assert finished.returncode == 0, f"{example.place}: exit code {finished.returncode}\n{finished.stdout}"
     return finished.stdout
+
+
+def _link_repository(folder):
+    """Make a folder look like the root of a clone to the pages, which say that it is one."""
+    for name in LINKED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(REPOSITORY / name)
 
 
 def _run(command, folder, stderr):

@@ -20,7 +20,8 @@ def run_on_devices(count, jobs, folder):
 
     Args:
         count: of devices.
-        jobs: dictionaries: ``data``, ``out``, ``changes`` of the recipe, ``options`` of the settings.
+        jobs: dictionaries; of pre-training ``data``, ``out``, ``changes`` of the recipe, ``options`` of settings; of
+            fine-tuning ``kind``, ``data``, ``start``, ``out``, ``changes`` of the settings.
         folder: where this leaves its files.
     """
     folder.mkdir(exist_ok=True)
@@ -63,12 +64,19 @@ def divide_processor(count):
 
 if __name__ == "__main__":
     divide_processor(int(sys.argv[1]))
+    from electra_tf.fine_tuning import fine_tune
     from electra_tf.pretraining import pretrain
+    from support.fine_tuning_runs import job_of
     from support.pretraining_runs import tiny_settings
 
     file = Path(sys.argv[2])
     steps = []
     for job in json.loads(file.read_text()):
-        settings = tiny_settings(Path(job["data"]), Path(job["out"]), *job["changes"], **job["options"])
-        steps.append(pretrain(settings, quiet=True).step)
+        data, out = Path(job["data"]), Path(job["out"])
+        if "kind" in job:
+            fine_tune(job_of(job["kind"], data, job["start"], out, *job["changes"]), quiet=True)
+            steps.append(json.loads((out / "seed-0" / "result.json").read_text())["steps"])
+        else:
+            settings = tiny_settings(data, out, *job["changes"], **job["options"])
+            steps.append(pretrain(settings, quiet=True).step)
     (file.parent / "steps.json").write_text(json.dumps(steps))

@@ -4,10 +4,14 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+import electra_tf
 from electra_common.pretraining.run_folder import read_run
+from electra_tf.fine_tuning import fine_tune
 from electra_tf.pretraining import pretrain
+from support.fine_tuning_runs import STILL, assert_same_weights, job_of, write_data, write_start
 from support.pretraining_runs import assert_same_run, prepare_tiny_corpus, tiny_settings
 from support.run_processes import run_on_devices
+from support.tolerances import GRADIENT
 
 SIX_STEPS = ("steps=6", "num_hidden_layers=1")
 OPTIONS = {"log_every": 2, "evaluate_every": 0}
@@ -21,3 +25,15 @@ def test_two_devices_go_on_with_what_one_began_and_end_as_one_does(tmp_path):
     assert run_on_devices(2, [job], tmp_path / "told") == [6]
     assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
     assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2]
+
+
+def test_two_devices_fine_tune_as_one_does(tmp_path):
+    """A batch of tags divides unequally: by labels, not by rows."""
+    write_data(tmp_path / "data")
+    start = write_start(tmp_path / "start", electra_tf, "TF", num_hidden_layers=1)
+    job = {"kind": "tagging", "data": tmp_path / "data", "start": start, "changes": ("epochs=0.5", *STILL)}
+    fine_tune(job_of("tagging", job["data"], start, tmp_path / "alone", *job["changes"]), quiet=True)
+    assert run_on_devices(2, [{**job, "out": tmp_path / "shared"}], tmp_path / "told")[0] > 0
+    alone, shared = (tmp_path / name / "seed-0" / "last" for name in ("alone", "shared"))
+    assert_same_weights(alone, shared, atol=GRADIENT)
+    assert [read_run(tmp_path / name)["starts"][0]["processes"] for name in ("alone", "shared")] == [1, 2]

@@ -82,13 +82,20 @@ class RunFolder:
 
 
 @contextmanager
-def open_run_folder(path: Path, identity: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[RunFolder]:
+def open_run_folder(
+    path: Path,
+    identity: Mapping[str, Any],
+    start: Mapping[str, Any],
+    *,
+    holds_work: Callable[[Path], bool] = lambda path: bool(list_checkpoints(path)),
+) -> Iterator[RunFolder]:
     """Give a run's folder, made if it does not exist, to this program alone.
 
     Args:
         path: the folder.
         identity: what decides the weights; a folder of another run is refused.
         start: facts of this start (command, framework, versions), added to those of earlier ones.
+        holds_work: whether a folder holds anything that another run must not go on with; by default a checkpoint.
 
     Raises:
         ValueError: another program holds the folder, or it holds another run, or something else.
@@ -99,7 +106,7 @@ def open_run_folder(path: Path, identity: Mapping[str, Any], start: Mapping[str,
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be made: {error.strerror or error}") from None
     with _lock(path / _LOCK_FILE):
-        starts = _check_identity(path, identity)
+        starts = _check_identity(path, identity, holds_work)
         write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **identity, "starts": [*starts, start]})})
         _remove_unfinished(path / "checkpoints")
         yield RunFolder(path)
@@ -153,10 +160,10 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_identity(path: Path, identity: Mapping[str, Any]) -> list[Any]:
+def _check_identity(path: Path, identity: Mapping[str, Any], holds_work: Callable[[Path], bool]) -> list[Any]:
     """Return the starts so far; refuse a folder of another run or of something else.
 
-    A run that has no checkpoint yet has nothing to lose: what was mistyped when it was started may be put right.
+    A run that has no work done yet has nothing to lose: what was mistyped when it was started may be put right.
     """
     if not (path / RUN_FILE).exists():
         if strange := sorted(item.name for item in path.iterdir() if item.name != _LOCK_FILE and not _is_ours(item)):
@@ -165,7 +172,7 @@ def _check_identity(path: Path, identity: Mapping[str, Any]) -> list[Any]:
     before = read_run(path)
     wanted = json.loads(json.dumps(identity))
     different = [name for name in wanted if before.get(name) != wanted[name]]
-    if different and not list_checkpoints(path):
+    if different and not holds_work(path):
         return []
     if different:
         raise ValueError(f"{path}: holds another run: {'; '.join(_difference(n, before, wanted) for n in different)}")

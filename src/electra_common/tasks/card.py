@@ -134,7 +134,7 @@ def _for_the_hub(facts: TaskCardFacts) -> str:
 
 def _use(facts: TaskCardFacts) -> Iterable[str]:
     yield "From the command line, with `folder` the path or name of this model, and `texts` a file of its task's form:"
-    yield fenced("electra predict folder texts", "console")
+    yield fenced("electra predict folder --file texts", "console")
     for family, prefix, framework in (("electra_pt", "", "PyTorch"), ("electra_tf", "TF", "TensorFlow")):
         architecture = f"{prefix}{facts.task.architecture}"
         yield f"{framework}, for the raw scores:"

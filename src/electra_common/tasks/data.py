@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from electra_common.tasks.examples import Example
-from electra_common.tasks.features.make import Features, make_rows
+from electra_common.tasks.features.make import Features, known_answer, make_rows
 from electra_common.tasks.metrics import constant_score
 from electra_common.tasks.readers.labels import label_names
 from electra_common.tasks.readers.read import read_examples
@@ -26,13 +26,18 @@ class TaskData:
         task_file: the task with its labels, and how rows are made: what the model's folder will say of itself.
         train: rows with labels.
         measured: rows without labels of ``dev`` and ``test``, where there are such examples.
-        constant_score: what the best constant answer reaches on ``dev``; None without it.
+        constant_score: what the best constant answer reaches on :attr:`main_split`; None where no answers are known.
     """
 
     task_file: TaskFile
     train: Features
     measured: Mapping[str, Features]
     constant_score: float | None
+
+    @property
+    def main_split(self) -> str | None:
+        """The split that tells how good a model is: ``dev``, ``test`` where there is none, or None without both."""
+        return next((split for split in ("dev", "test") if split in self.measured), None)
 
 
 def read_task_data(
@@ -46,7 +51,7 @@ def read_task_data(
     examples = {split: read_all(task, path, split) for split, path in files.items()}
     train = examples.pop("train")
     task_file = make_task_file(task, label_names(task, train), settings)
-    dev = examples.get("dev")
+    told = next((examples[split] for split in ("dev", "test") if split in examples), None)
     head = settings.head
     return TaskData(
         task_file=task_file,
@@ -55,8 +60,15 @@ def read_task_data(
             split: make_features(task_file, found, tokenizer, head=head, is_training=False)
             for split, found in examples.items()
         },
-        constant_score=None if dev is None else constant_score(task, train, dev, task_file.labels),
+        constant_score=None if told is None else _constant_score(task, train, told, task_file.labels),
     )
+
+
+def _constant_score(
+    task: Task, train: Sequence[Example], told: Sequence[Example], labels: tuple[str, ...]
+) -> float | None:
+    are_known = all(known_answer(example) is not None for example in told)
+    return constant_score(task, train, told, labels) if are_known else None
 
 
 def read_all(task: Task, path: Path, split: str) -> list[Example]:

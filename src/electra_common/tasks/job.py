@@ -71,7 +71,7 @@ class FineTuningJob:
         """Return what must be the same for a run to go on: everything that decides its weights."""
         return {
             "task": self.task.as_dict(),
-            "model": self.start.source,
+            "model": self.start.name,
             "from_scratch": self.start.from_scratch,
             "settings": self.settings.as_dict(),
             "files": {split: str(path) for split, path in self.files.items()},

@@ -201,9 +201,10 @@ class FineTuningRun:
 
     def keep_last(self, write_model: Callable[[Path], None]) -> None:
         """Keep the model as it is at the end; checkpoints to resume from are of no use any more."""
-        if self._processes.is_first:
-            self._write(LAST, write_model)
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        with self._processes.together():
+            if self._processes.is_first:
+                self._write(LAST, write_model)
+                shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
 
     @property
     def chosen(self) -> Path | None:

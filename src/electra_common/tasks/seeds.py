@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from electra_common.tasks.answers import Prediction, Value, known_pairs
@@ -31,13 +31,15 @@ class SeedResult:
 
     Attributes:
         seed: the seed.
-        metrics: on the development set, of the last weights; empty where its answers are not known.
-        best_metrics: the same of the weights that were best on it.
+        metrics: of the weights that count, on ``split``; empty where its answers are not known.
+        best_metrics: on the development set, of the weights that were best on it; empty without one.
         constant_score: what the best constant answer reaches by the first metric; NaN where it is not known.
         is_collapsed: whether the training came to nothing (:func:`is_collapsed`).
         collapse_reason: why, in words; an empty text where it did not.
         seconds: that it took.
         steps: updates done.
+        split: ``dev``, or ``test`` where there is no development set.
+        test_metrics: on the test set, where ``split`` is not that and its answers are known.
     """
 
     seed: int
@@ -48,6 +50,8 @@ class SeedResult:
     collapse_reason: str = ""
     seconds: float
     steps: int
+    split: str = "dev"
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Summary:
         without_collapsed: of those seeds that did not collapse; empty where all did.
         collapsed: the seeds that did, in the order of the results.
         count: how many seeds there are.
+        test_metrics: of all seeds, on the test set.
     """
 
     main_metric: str
@@ -88,6 +93,7 @@ class Summary:
     without_collapsed: Mapping[str, Statistics]
     collapsed: tuple[int, ...]
     count: int
+    test_metrics: Mapping[str, Statistics] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
@@ -116,7 +122,12 @@ def summarize(results: Sequence[SeedResult], main_metric: str) -> Summary:
             raise ValueError(f"seed {result.seed}: expected the metric {main_metric!r}, found {known}")
     healthy = [result for result in results if not result.is_collapsed]
     collapsed = tuple(result.seed for result in results if result.is_collapsed)
-    return Summary(main_metric, _statistics(results), _statistics(healthy), collapsed, len(results))
+    metrics, healthy_metrics, test_metrics = (
+        _statistics([result.metrics for result in results]),
+        _statistics([result.metrics for result in healthy]),
+        _statistics([result.test_metrics for result in results]),
+    )
+    return Summary(main_metric, metrics, healthy_metrics, collapsed, len(results), test_metrics)
 
 
 def is_collapsed(
@@ -190,9 +201,9 @@ def _range(numbers: Sequence[float]) -> float:
     return max(numbers) - min(numbers)
 
 
-def _statistics(results: Sequence[SeedResult]) -> dict[str, Statistics]:
-    names = dict.fromkeys(name for result in results for name in result.metrics)
-    columns = {name: [result.metrics[name] for result in results if name in result.metrics] for name in names}
+def _statistics(measured: Sequence[Mapping[str, float]]) -> dict[str, Statistics]:
+    names = dict.fromkeys(name for metrics in measured for name in metrics)
+    columns = {name: [metrics[name] for metrics in measured if name in metrics] for name in names}
     finite = {name: [float(value) for value in values if math.isfinite(value)] for name, values in columns.items()}
     return {name: _statistics_of(values) for name, values in finite.items() if values}
 

@@ -16,6 +16,7 @@ from electra_common.weights.checkpoint import architecture_of, open_checkpoint
 from electra_common.weights.components import Component
 from electra_common.weights.names import ARCHITECTURE_PARTS, DISCRIMINATOR
 
+EMBEDDED_NAME: Final = "electra-nano, the model that comes with electra-dual"
 _TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json")
 
 
@@ -25,6 +26,7 @@ class Start:
 
     Attributes:
         source: path or name of the checkpoint.
+        name: what it is called in results: as it was asked for, or the package's own.
         component: the network, where the checkpoint holds two.
         config: the checkpoint's.
         architecture: the class that it was saved as, without the prefix of a framework.
@@ -32,6 +34,7 @@ class Start:
     """
 
     source: str
+    name: str
     component: str
     config: ElectraConfig
     architecture: str
@@ -63,7 +66,7 @@ def plan_start(model: str | None, *, from_scratch: bool = False) -> Start:
     checkpoint = open_checkpoint(source)
     component = checkpoint.components.get(DISCRIMINATOR) or checkpoint.component()
     config = checkpoint.config_of(component)
-    return Start(source, component.name, config, _architecture(config, component), from_scratch)
+    return Start(source, model or EMBEDDED_NAME, component.name, config, _architecture(config, component), from_scratch)
 
 
 def task_config(start: Start, task: Task, labels: Sequence[str], settings: FineTuningSettings) -> ElectraConfig:

@@ -28,8 +28,8 @@ from electra_common.pretraining.processes import Processes
 from electra_common.pretraining.reporting import Reporter
 from electra_common.pretraining.run_folder import (
     RUN_FILE,
-    RunFolder,
     command_line,
+    list_checkpoints,
     open_run_folder,
     read_json,
     read_state,
@@ -103,15 +103,15 @@ class FineTuning:
     def finish(self, run: FineTuningRun, predict: Predict) -> None:
         """Measure the model that counts, on what there is to measure on, and keep what was found."""
         measured = {split: run.measure(split, predict) for split in self.data.measured}
-        if self._processes.is_first:
-            for split, found in measured.items():
-                self._write_predictions(run, split, found)
-            result = self._result(run, measured.get("dev"))
-            write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
         with self._processes.together():
-            kept = read_result(run.folder)
-            assert kept is not None
-            self._results[run.seed] = kept
+            if self._processes.is_first:
+                for split, found in measured.items():
+                    self._write_predictions(run, split, found)
+                result = self._result(run, measured)
+                write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
+        kept = read_result(run.folder)  # of the first process, by all
+        assert kept is not None
+        self._results[run.seed] = kept
 
     def summary(self) -> Summary | None:
         """Write what all seeds together reached, and return it; None if the run was stopped before its end."""
@@ -155,7 +155,7 @@ class FineTuning:
     def _open_log(self, folder: Path, stack: ExitStack) -> MetricsLog | None:
         if not self._processes.is_first:
             return None
-        checkpoint = next(iter(reversed(RunFolder(folder).checkpoints)), None)
+        checkpoint = next(iter(reversed(list_checkpoints(folder))), None)
         step = 0 if checkpoint is None else read_state(checkpoint).step
         return stack.enter_context(MetricsLog(folder, tensorboard=self.job.tensorboard, after_step=step))
 
@@ -197,30 +197,30 @@ class FineTuning:
                 files = {picture: (folder / picture).read_bytes() for picture in pictures}
                 write_files(folder / name, {**files, CARD_FILE: task_card(facts).encode()})
 
-    def _result(self, run: FineTuningRun, dev: Measured | None) -> SeedResult:
-        main = self.job.task.metrics[0]
-        metrics = {} if dev is None else dict(dev.metrics)
-        constant = nan if self.data.constant_score is None else self.data.constant_score
-        reason = None
-        if dev is not None and metrics:
+    def _result(self, run: FineTuningRun, measured: Mapping[str, Measured]) -> SeedResult:
+        split = self.data.main_split
+        main, reason = self.job.task.metrics[0], None
+        if split is not None and measured[split].metrics:
             reason = is_collapsed(
-                metrics[main],
-                constant,
+                measured[split].metrics[main],
+                nan if self.data.constant_score is None else self.data.constant_score,
                 higher_is_better=main not in LOWER_IS_BETTER,
-                predictions=dev.predictions,
-                examples=self.data.measured["dev"].examples,
+                predictions=measured[split].predictions,
+                examples=self.data.measured[split].examples,
                 scale=_PERCENT if self.job.task.kind == "answers" else None,
             )
         entries = read_metrics(run.folder)
         return SeedResult(
             seed=run.seed,
-            metrics=metrics,
+            metrics={} if split is None else dict(measured[split].metrics),
             best_metrics=_best(entries, main),
-            constant_score=constant,
+            constant_score=nan if self.data.constant_score is None else self.data.constant_score,
             is_collapsed=reason is not None,
             collapse_reason=reason or "",
             seconds=entries[-1].time if entries else 0.0,
             steps=run.state.step,
+            split=split or "dev",
+            test_metrics=dict(measured["test"].metrics) if split == "dev" and "test" in measured else {},
         )
 
 
@@ -256,10 +256,10 @@ def open_work(
             data = read_task_data(job.task, job.files, tokenizer, job.settings)
             if processes.is_first:
                 _check_folder(job)
-                stack.enter_context(open_run_folder(job.out, job.identity(), start))
+                stack.enter_context(open_run_folder(job.out, job.identity(), start, holds_work=_holds_work))
         facts = RunFacts(
             task=job.task,
-            model=job.start.source,
+            model=job.start.name,
             framework=framework,
             settings={**job.settings.as_dict(), "precision": job.precision, "from_scratch": job.start.from_scratch},
             versions=installed_versions(),
@@ -296,6 +296,11 @@ def _best(entries: Any, main: str) -> Mapping[str, float]:
         return {}
     choose = min if main in LOWER_IS_BETTER else max
     return dict(choose(measured, key=lambda metrics: metrics[main]))
+
+
+def _holds_work(out: Path) -> bool:
+    """Whether a seed is done, or has a checkpoint."""
+    return any(folder for folder in out.glob("seed-*") if (folder / RESULT_FILE).exists() or list_checkpoints(folder))
 
 
 def _check_folder(job: FineTuningJob) -> None:

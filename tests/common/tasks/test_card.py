@@ -187,6 +187,13 @@ def test_any_text_is_one_paragraph_one_cell_and_one_yaml_value(text):
         assert values == {"list": [expected, "end"]}
 
 
+def test_control_characters_do_not_reach_a_terminal_that_shows_the_card():
+    card = task_card(replace(FACTS, labels=("a\x1b[2J\x00b", "\x9b31m", "\ud800")))
+    assert card.replace("\n", "").isprintable()
+    assert card.encode("utf-8")
+    assert "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b" in Parsed(card).cells["0"]
+
+
 @pytest.mark.parametrize("kind", TASKS)
 @pytest.mark.parametrize(("number", "framework"), [(0, "torch"), (1, "keras")])
 def test_its_examples_run(kind, number, framework, tmp_path, capsys):

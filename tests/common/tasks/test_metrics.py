@@ -149,6 +149,7 @@ def test_answers_score_in_percent_as_by_the_official_programs():
     )
     scores = score(task("answers", "exact_match", "answer_f1", format="squad"), *items, ())
     assert scores == pytest.approx({"exact_match": 100 / 3, "answer_f1": 50})
+    assert score(task("answers", "answer_f1", format="squad"), *items, ()) == pytest.approx({"answer_f1": 50})
 
 
 def test_squad_2_0_tells_groups_and_what_the_best_threshold_would_give():

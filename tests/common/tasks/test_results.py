@@ -196,6 +196,7 @@ def test_metrics_json_says_everything(tmp_path):
     assert values["seeds"][1] == {
         "seed": 3, "metrics": {"accuracy": 0.5, "f1": None}, "best_metrics": {"accuracy": 0.5, "f1": None},
         "constant_score": 0.5, "is_collapsed": True, "collapse_reason": "its score …", "seconds": 61.4, "steps": 1234,
+        "split": "dev", "test_metrics": {},
     }  # fmt: skip
     assert [item["seed"] for item in values["seeds"]] == [7, 3]
     assert values["summary"]["collapsed"] == [3]

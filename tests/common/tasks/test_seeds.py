@@ -146,7 +146,7 @@ def test_a_score_that_is_no_number_is_a_collapse(score):
     [
         (texts("a", "b", "b"), ["b", "b", "b"], "'b'"),
         (texts("a", None, "b"), ["b", "a", "b"], "'b'"),  # where nothing is expected does not count
-        (texts(0.0, 5.0, 2.5), [2.5, 2.51, 2.49], "2.5"),
+        (texts(0.0, 5.0, 2.5), [2.5, 2.52, 2.48], "2.5"),
         (sentences(["O", "B-X", "O"], ["O"]), [("O", "O", "O"), ("O",)], "'O'"),
         (questions(["a"], ["b", "b c"], []), ["", "", ""], "''"),
         ([Choice("0", "t", ("x", "y"), 0), Choice("1", "t", ("x", "y"), 1)], [0, 0], "0"),
@@ -165,7 +165,7 @@ def test_one_answer_to_everything_is_a_collapse_whatever_the_score(examples, ans
         (texts("a", "b", "b"), ["b", "b", "a"]),
         (texts("b", "b", "b"), ["b", "b", "b"]),  # one answer is all there is
         (texts(None, None), ["b", "b"]),
-        (texts(0.0, 5.0, 2.5), [2.4, 2.5, 2.46]),
+        (texts(0.0, 5.0, 2.5), [2.44, 2.5, 2.46]),
         (texts(3.0, 3.0), [1.0, 1.0]),
         (sentences(["O", "B-X", "O"], ["O"]), [("O", "O", "O"), ("B-X",)]),
         (questions(["a"], ["b", "c"], []), ["a", "", ""]),

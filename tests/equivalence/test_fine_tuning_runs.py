@@ -1,0 +1,65 @@
+"""Both frameworks, from the same weights over the same data without dropout, end with the same weights and answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.fine_tuning_runs import assert_same_weights, write_data
+from support.tolerances import GRADIENT
+from support.workers import run_script
+
+pytestmark = pytest.mark.both
+WORKER = Path(__file__).with_name("fine_tuning_worker.py")
+ONE_PASS = "epochs=1,learning_rate=1e-3"
+# Every kind of task, then what changes the loss or the order of updates.
+CASES = {
+    "classification": ("classification", f"{ONE_PASS},head=google,layer_decay_style=google,weight_decay=0.1"),
+    "regression": ("regression", ONE_PASS),
+    "tagging": ("tagging", f"{ONE_PASS},class_weights=balanced"),
+    "answers": ("answers", ONE_PASS),
+    "google": ("answers", f"{ONE_PASS},head=google"),
+    "choice": ("choice", ONE_PASS),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Heads are new in each framework, so one trains nothing at first, and both go on from the head that it made."""
+    folder = tmp_path_factory.mktemp("fine-tuning")
+    write_data(folder / "data")
+    nothing = "epochs=0.01,learning_rate=1e-30"
+    heads = [
+        f"{kind}=head-{name}:start,{nothing},{','.join(c for c in changes.split(',') if c.startswith('head='))}"
+        for name, (kind, changes) in CASES.items()
+    ]
+    run_script(WORKER, "pt", folder, "start=start", *heads)
+    for family in ("pt", "tf"):
+        jobs = [f"{kind}={family}-{name}:head-{name}/seed-0/last,{changes}" for name, (kind, changes) in CASES.items()]
+        run_script(WORKER, family, folder, *jobs)
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_frameworks_learn_the_same(folder, name):
+    results, predictions = {}, {}
+    for family in ("pt", "tf"):
+        seed = folder / f"{family}-{name}" / "seed-0"
+        results[family] = json.loads((seed / "result.json").read_text())
+        lines = (seed / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+        predictions[family] = [json.loads(line)["predicted"] for line in lines]
+    assert_same_weights(*(folder / f"{family}-{name}" / "seed-0" / "last" for family in results), atol=GRADIENT)
+    assert results["tf"]["metrics"] == pytest.approx(results["pt"]["metrics"], abs=GRADIENT)
+    assert results["tf"]["steps"] == results["pt"]["steps"]
+    if isinstance(predictions["pt"][0], float):
+        assert predictions["tf"] == pytest.approx(predictions["pt"], abs=GRADIENT)
+    else:
+        assert predictions["tf"] == predictions["pt"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_they_did_learn(folder, name):
+    with pytest.raises(AssertionError):
+        assert_same_weights(
+            folder / f"head-{name}" / "seed-0" / "last", folder / f"pt-{name}" / "seed-0" / "last", atol=50 * GRADIENT
+        )
