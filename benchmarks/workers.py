@@ -45,7 +45,7 @@ class Worker:
         if not answer:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            command = " ".join(map(str, self._process.args))  # type: ignore[arg-type, union-attr]
+            command = " ".join(map(str, self._process.args))  # type: ignore[arg-type]
             raise RuntimeError(f"a process ended while it worked on {work!r}: {last}\nTo run it by hand: {command}")
         return json.loads(answer)
 
