@@ -3,7 +3,7 @@
 #   make test   everything that must hold before a change is merged; what .ci/run calls
 # Others: make bench, make docs, make clean, and the parts of make test by name; make check-transformers-4 opens what is
 # written here in transformers 4.57.6, PyTorch and TensorFlow, in an environment of its own; make check-kills kills runs;
-# make check-unicode takes every character through the tokenizer with all its options.
+# make check-unicode takes every character through the tokenizer with all its options; make check-thorough: what is slow.
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +18,7 @@ PARALLEL := -n 2 --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills check-unicode clean
+.PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills check-unicode check-thorough clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | head -6
@@ -48,10 +48,10 @@ types: $(STAMP)
 # The suite as a user of one framework would see it: the other one cannot be imported, in subprocesses neither.
 # What is marked `once` has nothing to do with frameworks (tests/conftest.py says what): it runs in the first of the two.
 test-pytorch: $(STAMP)
-	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both"
+	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both and not thorough"
 
 test-tensorflow: $(STAMP)
-	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/torch $(PYTEST) $(PARALLEL) -m "not both and not once"
+	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/torch $(PYTEST) $(PARALLEL) -m "not both and not once and not thorough"
 
 # What needs both runs each framework in a process of its own, once for each file; pytest itself imports neither.
 test-both: $(STAMP)
@@ -73,6 +73,10 @@ $(TRANSFORMERS_4)/.installed:
 check-kills: $(STAMP)
 	cd tests && ../$(BIN)/python -m support.killed_runs pt 20
 	cd tests && ../$(BIN)/python -m support.killed_runs tf 20
+
+# What takes long and guards what seldom changes: compiling to machine code, a word of 50 MB, random kills, memory.
+check-thorough: $(STAMP)
+	$(ONE_THREAD) $(PYTEST) -m thorough
 
 # Half an hour; make test takes every assigned character with the options of the released models, and samples of the rest.
 check-unicode: $(STAMP)

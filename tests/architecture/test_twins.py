@@ -11,6 +11,7 @@ TF = REPOSITORY / "src" / "electra_tf"
 
 # What only one framework needs, with the reason.
 ONLY_TF_FILES = {
+    "dropout_seeds.py": "Keras counts the draws of its dropouts; torch has one stream that a seed starts",
     "outputs.py": "Keras must be told about output classes; torch takes dictionaries apart by itself",
     "programs.py": "outside of graphs TensorFlow starts an operation for longer than it computes",
 }

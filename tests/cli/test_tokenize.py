@@ -73,6 +73,7 @@ def test_a_reader_that_stops_is_no_error(tmp_path):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """The peak over 24 MB is that over 2 MB: lines are read, encoded and printed a few at a time."""
     code = (

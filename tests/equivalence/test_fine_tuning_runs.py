@@ -36,8 +36,18 @@ def folder(tmp_path_factory):
     run_script(WORKER, "pt", folder, "start=start", *heads)
     for family in ("pt", "tf"):
         jobs = [f"{kind}={family}-{name}:head-{name}/seed-0/last,{changes}" for name, (kind, changes) in CASES.items()]
+        changes = [("pt-tf", "stop=7")] if family == "pt" else [("pt-tf", "resume"), ("tf-pt", "stop=7")]
+        jobs += [f"tagging={out}:head-tagging/seed-0/last,{CASES['tagging'][1]},{how}" for out, how in changes]
         run_script(WORKER, family, folder, *jobs)
+    run_script(WORKER, "pt", folder, f"tagging=tf-pt:head-tagging/seed-0/last,{CASES['tagging'][1]},resume")
     return folder
+
+
+@pytest.mark.parametrize("name", ["pt-tf", "tf-pt"])
+def test_a_run_changes_frameworks_half_way(folder, name):
+    assert_same_weights(folder / "pt-tagging" / "seed-0" / "last", folder / name / "seed-0" / "last", atol=GRADIENT)
+    starts = json.loads((folder / name / "run.json").read_text())["starts"]
+    assert [start["framework"] for start in starts] == name.split("-")
 
 
 @pytest.mark.parametrize("name", CASES)

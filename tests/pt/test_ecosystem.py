@@ -92,6 +92,7 @@ def test_the_whole_model_is_one_graph(head):
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch compiles with a C++ compiler")
+@pytest.mark.thorough
 @pytest.mark.usefixtures("no_leftover_graphs")
 @pytest.mark.parametrize("implementation", with_marks(["sdpa", "eager"]))
 def test_compiled_to_machine_code_it_trains_as_before(implementation):

@@ -221,6 +221,7 @@ def test_a_vocabulary_of_another_corpus_is_refused(data, tmp_path):
         pretrain(tiny_settings(tmp_path / "data", tmp_path / "run"), quiet=True)
 
 
+@pytest.mark.thorough
 def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path):
     """`make check-kills` does it twenty times, in both frameworks."""
     assert len(kill_and_compare("pt", tmp_path, kills=2)) == 2

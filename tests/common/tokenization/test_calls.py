@@ -221,6 +221,7 @@ def test_copies_and_pickles_do_the_same(kind):
         assert len(other) == len(tokenizer) + 1
 
 
+@pytest.mark.thorough
 def test_a_word_of_50_megabytes_is_unknown():
     """As in Python, where it is tested beside the backend; the library takes most of a second for each megabyte."""
     assert shared("rust")("x" * 50_000_000 + " a")["input_ids"] == [101, 100, 1037, 102]

@@ -1,9 +1,12 @@
 """The table of characters is what the installed library says, and the properties read from it are its own."""
 
+import pytest
+
 from electra_common.tokenization.python.unicode_tables import TABLE_FILE, character_table
 from support.unicode_probe import probe, written
 
 
+@pytest.mark.thorough
 def test_the_committed_table_is_a_fresh_probe():
     assert TABLE_FILE.read_text(encoding="ascii") == written(probe())
 
