@@ -43,7 +43,7 @@ class FineTuningSettings:
         adam_epsilon: added to the root of the latter.
         clip_norm: the most that the norm of all gradients may be.
         max_length: most tokens of a row.
-        doc_stride: of answers and tags: how many tokens the next window over a long text begins later.
+        doc_stride: of answers: how many tokens the next window over a long context begins later.
         max_query_length: most tokens of a question.
         head: ``transformers`` for its heads, ``google`` for those of the original code.
         class_weights: ``none``, or ``balanced``: a label counts as much as all of its class is rare.
