@@ -12,7 +12,7 @@ from electra_common.pretraining.metrics_log import read_metrics
 from electra_common.pretraining.run_folder import list_checkpoints
 from electra_common.tasks.run import FineTuningRun
 from support.fine_tuning_runs import KINDS, STILL, assert_same_weights, job_of, weights_of, write_data, write_start
-from support.tolerances import FORWARD, GRADIENT
+from support.tolerances import BFLOAT16_LOSS, FORWARD, GRADIENT
 
 FAMILY, PREFIX = ("pt", "") if is_installed("torch") else ("tf", "TF")
 
@@ -271,12 +271,13 @@ def test_googles_heads_can_be_trained_and_opened_again(data, start, train, opene
 
 
 def test_half_precision_loses_little(data, start, train, tmp_path):
-    scores = {}
+    """In the first four updates; what rounding does to a network later on is chance."""
+    losses = {}
     for precision in ("float32", "bfloat16"):
-        job = job_of("regression", data, start, tmp_path / precision, *STILL, precision=precision)
-        scores[precision] = train(job).metrics["mse"].median
-    assert scores["bfloat16"] == pytest.approx(scores["float32"], rel=0.2)
-    assert scores["bfloat16"] != scores["float32"]
+        train(job_of("tagging", data, start, tmp_path / precision, "epochs=0.2", *STILL, precision=precision))
+        losses[precision] = read_metrics(tmp_path / precision / "seed-0")[0].metrics["loss"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=BFLOAT16_LOSS)
+    assert losses["bfloat16"] != losses["float32"]
 
 
 # Evaluate and predict -------------------------------------------------------------------------------------------------

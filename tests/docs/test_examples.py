@@ -44,6 +44,8 @@ def test_python_examples(session, tmp_path):
             assert_output(example.place, example.output, found)
 
 
+# The command line is the same in both families, which tests/cli runs; a page shows it in one.
+@pytest.mark.once
 @pytest.mark.parametrize("example", _console_parameters())
 def test_console_examples(example, tmp_path):
     printed = run_console(example, tmp_path)
