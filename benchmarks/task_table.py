@@ -32,9 +32,9 @@ TASKS: Final = {
     "mrpc": Entry("glue/MRPC"),
     "sts-b": Entry("glue/STS-B"),
     "rte": Entry("glue/RTE"),
-    "wnut17": Entry("wnut17", ("epochs=10",)),
+    "wnut17": Entry("wnut17", ("epochs=5",)),
     "ud-english-ewt": Entry("ud_english_ewt"),
-    "banking77": Entry("banking77", ("epochs=10",)),
+    "banking77": Entry("banking77", ("epochs=4",)),
     "squad": Entry("squad", ("max_length=256", "doc_stride=96"), questions=8000),
 }
 

@@ -237,6 +237,7 @@ def test_seeds_differ_and_the_same_seed_does_not(data, start, train, tmp_path):
     assert not np.allclose(*(weights_of(path)["classifier.dense.weight"] for path in (one, two)))
 
 
+@pytest.mark.once  # tests/equivalence trains it in both
 def test_a_head_for_the_same_labels_is_kept_and_every_other_is_new(runs, data, start, train, tmp_path):
     out, _ = runs("classification")
     model = out / "seed-0" / "last"
@@ -260,6 +261,7 @@ def test_new_weights_have_nothing_of_the_model(data, start, train, tmp_path):
     assert abs(np.corrcoef(before.ravel(), after.ravel())[0, 1]) < 0.1
 
 
+@pytest.mark.once  # tests/equivalence trains it in both
 @pytest.mark.parametrize("kind", ["classification", "answers"])
 def test_googles_heads_can_be_trained_and_opened_again(data, start, train, opened, tmp_path, kind):
     out = tmp_path / "run"
