@@ -89,7 +89,7 @@ class DataChoice:
     """
 
     folder: Path | None = None
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, str | Path] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -132,7 +132,7 @@ def make_job(
 
 
 def _find_files(task: Task, choice: DataChoice) -> dict[str, Path]:
-    found = dict(choice.files)
+    found = {split: Path(path) for split, path in choice.files.items()}
     for split in SPLITS:
         if split not in found and choice.folder is not None and (path := find_file(task, choice.folder, split)):
             found[split] = path

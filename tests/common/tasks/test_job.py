@@ -1,0 +1,26 @@
+"""Which files a fine-tuning run reads, and that what does not go together is told before it begins."""
+
+import pytest
+
+from electra_common.tasks.job import DataChoice, make_job
+
+ROW = "text,label\nhm,a\n"
+
+
+def test_files_are_named_by_text_or_path_and_go_before_the_folders(tmp_path):
+    for name in ("train.csv", "dev.csv", "other.csv"):
+        (tmp_path / name).write_text(ROW)
+    named = DataChoice(folder=tmp_path, files={"train": str(tmp_path / "other.csv")})
+    job = make_job("classification", named, tmp_path / "out")
+    assert job.files == {"train": tmp_path / "other.csv", "dev": tmp_path / "dev.csv"}
+    assert make_job("classification", tmp_path, tmp_path / "out").files["train"] == tmp_path / "train.csv"
+
+
+def test_without_dev_examples_nothing_tells_which_model_is_better(tmp_path):
+    (tmp_path / "train.csv").write_text(ROW)
+    with pytest.raises(ValueError, match="restarts: whether a seed collapsed is told by dev examples"):
+        make_job("classification", tmp_path, tmp_path / "out", restarts=1)
+    with pytest.raises(ValueError, match="early_stopping: what is better is told by dev examples"):
+        make_job("classification", tmp_path, tmp_path / "out", changes=["early_stopping=1"])
+    with pytest.raises(ValueError, match="seeds: expected one or more, each once"):
+        make_job("classification", tmp_path, tmp_path / "out", seeds=(1, 1))
