@@ -6,7 +6,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-_PROGRAMS: Final = ("electra-dual", "torch", "tensorflow", "tensorflow-cpu", "keras", "numpy", "tokenizers")
+_NUMBERS: Final = ("electra-dual", "torch", "tensorflow", "tensorflow-cpu", "keras", "numpy", "tokenizers")
+_MEASURES: Final = ("scikit-learn", "scipy", "seqeval")
+_PROGRAMS: Final = (*_NUMBERS, *_MEASURES)
 
 
 def installed_versions() -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from electra_common.length_buckets import plan_buckets
 from electra_common.tasks.features.rows import Row, pad_rows
-from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE, batches_by_length, outputs_of_rows
+from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE, outputs_of_rows
 from electra_pt.pretrained import ElectraPreTrainedModel
 from electra_pt.processes import to_tensors
 from electra_pt.task_losses import without_padding
@@ -30,11 +32,15 @@ def predict_rows(
         rows: in any order.
         batch_size: most rows computed at once.
         precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers.
+
+    Raises:
+        ValueError: the batch size is below 1.
     """
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     found: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
-    for numbers in batches_by_length(rows, batch_size):
+    for bucket in plan_buckets(np.array([row.length for row in rows], np.int64), None, batch_size):
+        numbers = bucket.rows.tolist()
         batch = [rows[number] for number in numbers]
         arrays, _ = pad_rows(batch, pad_token_id=model.config.pad_token_id or 0)
         with torch.autocast(device.type, torch.bfloat16, precision == "bfloat16"):

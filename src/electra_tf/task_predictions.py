@@ -11,8 +11,9 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
+from electra_common.length_buckets import plan_buckets
 from electra_common.tasks.features.rows import Row, pad_rows
-from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE, batches_by_length, outputs_of_rows
+from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE, outputs_of_rows
 from electra_tf.pretrained import TFElectraPreTrainedModel
 from electra_tf.processes import to_tensors
 
@@ -33,12 +34,13 @@ def predict_rows(
         precision: of the arithmetic of layers; it must be the one that the model was made with.
 
     Raises:
-        ValueError: the model was made with another precision.
+        ValueError: the batch size is below 1, or the model was made with another precision.
     """
     found: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
     _check_precision(model, precision)
     forward = _program(model, rows)
-    for numbers in batches_by_length(rows, batch_size):
+    for bucket in plan_buckets(np.array([row.length for row in rows], np.int64), None, batch_size):
+        numbers = bucket.rows.tolist()
         batch = [rows[number] for number in numbers]
         arrays, _ = pad_rows(batch, pad_token_id=model.config.pad_token_id or 0)
         outputs = {name: np.asarray(tensor) for name, tensor in forward(to_tensors(arrays)).items()}

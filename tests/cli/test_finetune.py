@@ -11,7 +11,17 @@ from electra_common import ElectraConfig
 from electra_common.pretraining.metrics_log import read_metrics
 from electra_common.pretraining.run_folder import list_checkpoints
 from electra_common.tasks.run import FineTuningRun
-from support.fine_tuning_runs import KINDS, STILL, assert_same_weights, job_of, weights_of, write_data, write_start
+from electra_common.tasks.work import FineTuning
+from support.fine_tuning_runs import (
+    KINDS,
+    STILL,
+    assert_same_weights,
+    job_of,
+    rows_of_banking,
+    weights_of,
+    write_data,
+    write_start,
+)
 from support.tolerances import BFLOAT16_LOSS, FORWARD, GRADIENT
 
 FAMILY, PREFIX = ("pt", "") if is_installed("torch") else ("tf", "TF")
@@ -106,8 +116,8 @@ def test_a_model_that_was_fine_tuned_says_its_labels(runs):
     config = ElectraConfig.from_pretrained(out / "seed-0" / "last")
     assert config.label_count == 10
     assert config.problem_type == "single_label_classification"
-    assert config.id2label[1] in {"Refund_not_showing_up", "activate_my_card"} or "_" in config.id2label[1]
-    assert sorted(config.id2label.values()) == [config.id2label[number] for number in range(10)]
+    names = sorted({row["category"] for row in rows_of_banking()})
+    assert config.id2label == dict(enumerate(names))
 
 
 @pytest.mark.parametrize("kind", ["classification", "tagging", "answers"])
@@ -179,6 +189,40 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data, start, train, run
 
 
 @pytest.mark.once
+def test_a_run_killed_before_its_result_stands_loses_only_what_its_checkpoint_does(
+    data, start, train, runs, tmp_path, monkeypatch
+):
+    whole, summary = runs("classification")
+    job = {"save_every": 40}
+    with monkeypatch.context() as patched:
+        patched.setattr(FineTuning, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(job_of("classification", data, start, tmp_path / "run", **job))
+    assert [path.name for path in list_checkpoints(tmp_path / "run" / "seed-0")] == ["step-00000040"]
+    steps = []
+    with monkeypatch.context() as patched:
+        finish = FineTuningRun.finish_step
+        patched.setattr(FineTuningRun, "finish_step", lambda run, *done: steps.append(done[0]) or finish(run, *done))
+        assert train(job_of("classification", data, start, tmp_path / "run", **job, resume=True)) == summary
+    assert steps == [40, 41, 42, 43, 44]
+    assert_same_weights(whole / "seed-0" / "last", tmp_path / "run" / "seed-0" / "last", atol=0)
+    assert not list_checkpoints(tmp_path / "run" / "seed-0")
+
+
+@pytest.mark.once
+def test_other_data_of_the_same_name_is_another_run(data, start, train, tmp_path, monkeypatch):
+    train_file = tmp_path / "train.jsonl"
+    train_file.write_bytes((data / "regression" / "train.jsonl").read_bytes())
+    files = {"train": train_file}
+    with monkeypatch.context() as patched:
+        stop_at(patched, 3)
+        assert train(job_of("regression", data, start, tmp_path / "run", files=files)) is None
+    train_file.write_bytes(train_file.read_bytes() + b"\n")
+    with pytest.raises(ValueError, match="holds another run: files train"):
+        train(job_of("regression", data, start, tmp_path / "run", files=files, resume=True))
+
+
+@pytest.mark.once
 def test_a_folder_with_a_run_is_not_trained_over(runs, data, start, train):
     out, summary = runs("classification")
     with pytest.raises(ValueError, match="holds a run; add --resume to go on with it"):
@@ -208,6 +252,23 @@ def test_early_stopping_ends_after_evaluations_without_a_better_one_and_keeps_th
     held_out = [entry for entry in read_metrics(seed) if entry.split == "held-out"]
     assert len(held_out) == 3  # the first is the best, and two were not better
     assert results_of(tmp_path / "run")["steps"] == held_out[-1].step == 12
+
+
+@pytest.mark.once
+def test_with_early_stopping_the_results_are_those_of_the_best_model(data, start, train, opened, tmp_path):
+    from electra_common.tasks.readers.read import read_examples
+
+    changes = ("early_stopping=1", "epochs=40", "learning_rate=2e-2")
+    train(job_of("classification", data, start, tmp_path / "run", *changes, evaluate_every=5))
+    seed = tmp_path / "run" / "seed-0"
+    scores = [entry.metrics["accuracy"] for entry in read_metrics(seed) if entry.split == "held-out"]
+    assert scores[-1] <= scores[-2] == max(scores)  # the last was not better, and ended it
+    assert results_of(tmp_path / "run")["metrics"]["accuracy"] == max(scores)
+    best = opened(seed / "best")
+    examples = list(read_examples(best.task, data / "classification" / "dev.jsonl", split="dev"))
+    assert [answer.answer for answer in best.predictions(examples)] == [
+        record["predicted"] for record in records(seed / "predictions.jsonl")
+    ]
 
 
 @pytest.mark.once
@@ -339,9 +400,15 @@ def test_texts_on_the_command_line_are_answered(runs, electra):
     assert code == 0
     assert answer["text"] == "Who?"
     assert answer["answer"] in "Ada wrote it."
-    code, _, errors = electra("predict", out / "seed-0" / "last", "Who?")
-    assert code == 2
-    assert "needs --context" in errors
+    wrong = {
+        ("Who?",): "needs --context",
+        ("Who?", "--context", "She.", "--out", "x"): "--out and columns go with --file",
+        ("--file", "x.jsonl", "--context", "She."): "--context goes with texts",
+        ("--file", "x.jsonl", "--json"): "--json with --file needs --out",
+    }
+    for arguments, told in wrong.items():
+        code, _, errors = electra("predict", out / "seed-0" / "last", *arguments)
+        assert (code, told in errors) == (2, True), arguments
 
 
 # The command, and bad input -------------------------------------------------------------------------------------------

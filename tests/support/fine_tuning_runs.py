@@ -74,7 +74,8 @@ def write_start(folder: Path, electra, prefix: str = "", **changes) -> Path:
 
 def job_of(kind, data, start, out, *changes, **options):
     """Return a run over a sample: three passes, with lengths that cut some texts into windows."""
-    usual = ("epochs=3", "batch_size=8", "learning_rate=3e-3", "max_length=48", "doc_stride=16", "max_query_length=20")
+    usual = ["epochs=3", "batch_size=8", "learning_rate=3e-3", "max_length=48"]
+    usual += ["doc_stride=16", "max_query_length=20"] if kind == "answers" else []
     choice = DataChoice(folder=data / kind, files=options.pop("files", {}))
     return make_job(kind, choice, out, model=str(start), changes=[*usual, *changes], log_every=4, **options)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -20,7 +20,7 @@ from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.examples import Example, Question, TaggedSentence, TextExample
 from electra_common.tasks.fine_tuned import FineTuned
 from electra_common.text_files import STANDARD_INPUT
-from electra_common.weights.errors import CheckpointError
+from electra_common.weights.atomic import write_files
 
 
 def predict(
@@ -39,6 +39,7 @@ def predict(
     """Answer; the answers go to standard output, or to a file."""
     if bool(texts) == (file is not None):
         raise ValueError("give either texts or --file; - stands for lines of standard input")
+    _check_use(bool(texts), context=pair, out=out, columns=columns, as_json=as_json)
     _, module = load_module(framework, "fine_tuned")
     fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
     if texts:
@@ -50,14 +51,25 @@ def predict(
     with _counted(fine_tuned.predictions, shown=out is not None) as answers:
         if out is None:
             return _to_standard_output(lambda stream: answer_file(task, file, answers, stream))
-        with _new_file(out) as stream:
-            count = answer_file(task, file, answers, stream)
+        count = _to_file(out, lambda stream: answer_file(task, file, answers, stream))
     if as_json:
         print_json({"model": str(model), "file": file, "out": str(out), "examples": count})
     else:
         named = "standard input" if file == STANDARD_INPUT else file
         make_console().print(f"{count:,} examples of {named} answered in {out}", markup=False, soft_wrap=True)
     return 0
+
+
+def _check_use(
+    has_texts: bool, *, context: str | None, out: Path | None, columns: Mapping[str, Any], as_json: bool
+) -> None:
+    """Refuse options that would be taken and not looked at."""
+    if has_texts and (out is not None or columns):
+        raise ValueError("--out and columns go with --file; texts on the command line are answered here")
+    if not has_texts and context is not None:
+        raise ValueError("--context goes with texts; in a file, --pair names its column")
+    if not has_texts and out is None and as_json:
+        raise ValueError("--json with --file needs --out: standard output has the file's own form")
 
 
 def _example(fine_tuned: FineTuned, number: int, text: str, pair: str | None) -> Example:
@@ -119,21 +131,14 @@ def _to_standard_output(write: Callable[[IO[str]], int]) -> int:
     return 0
 
 
-@contextmanager
-def _new_file(path: Path) -> Iterator[IO[str]]:
-    """Give a stream to a temporary file that takes the name when the block ends without an error."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)  # noqa: PTH101 - as any new file; mkstemp lets nobody else read it
-        os.replace(name, path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+def _to_file(path: Path, write: Callable[[IO[str]], int]) -> int:
+    """Write a file that takes its name when it is whole; return what ``write`` does."""
+    counts = []
+
+    def content(stream: BinaryIO) -> None:
+        text = TextIOWrapper(stream, encoding="utf-8", newline="")
+        counts.append(write(text))
+        text.detach()  # flushed; the stream is closed by whoever opened it
+
+    write_files(path.parent, {path.name: content})
+    return counts[0]

@@ -7,7 +7,6 @@ batch. Processes and micro-batches only divide it, so their number changes no lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from electra_common.pretraining.data_order import example_numbers
 from electra_common.pretraining.masking import MaskingRules, mask_rows
+from electra_common.pretraining.prefetch import prefetched
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.shards import ExampleShards
 
@@ -99,14 +99,8 @@ class PretrainingBatches:
         ]
 
     def steps(self, first: int, stop: int) -> Iterator[list[list[MicroBatch]]]:
-        """Yield the steps from ``first`` on; the next one is prepared in a thread while one is computed."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self.step, first)
-            for number in range(first, stop):
-                ready = coming
-                if number + 1 < stop:
-                    coming = pool.submit(self.step, number + 1)
-                yield ready.result()
+        """Return the steps from ``first`` on; the next one is prepared in a thread while one is computed."""
+        return prefetched(self.step, first, stop)
 
 
 def evaluation_batches(

@@ -7,7 +7,6 @@ What it is not: a loop. It never calls a model.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
@@ -34,10 +33,10 @@ from electra_common.pretraining.run_folder import (
     TOKENIZER_FOLDER,
     RunFolder,
     RunState,
-    command_line,
     open_run_folder,
     read_checkpoint,
     read_state,
+    start_facts,
 )
 from electra_common.pretraining.schedule import scheduled_rate
 from electra_common.pretraining.settings import RunSettings
@@ -234,14 +233,7 @@ def open_run(
         CheckpointError: the folder cannot be written, or its last checkpoint is damaged.
         AnotherProcessFailedError: another process raised one of these.
     """
-    start = {
-        "command": command_line(),
-        "framework": framework,
-        "version": version,
-        "processes": processes.count,
-        "precision": settings.precision,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    start = start_facts(framework, version, processes.count, settings.precision)
     with ExitStack() as stack:
         folder = None
         with processes.together():

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,6 +211,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected an object, found {type(values).__name__}")
     return values
+
+
+def start_facts(framework: str, version: str, processes: int, precision: str) -> dict[str, Any]:
+    """Return what is kept of each start of a run: the command, what computed it and how, and when.
+
+    Args:
+        framework: ``"pt"`` or ``"tf"``.
+        version: of the framework.
+        processes: how many computed it.
+        precision: of the arithmetic of layers.
+    """
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"command": command_line(), "framework": framework, "version": version, "processes": processes,
+            "precision": precision, "time": now}  # fmt: skip
 
 
 def command_line() -> str:

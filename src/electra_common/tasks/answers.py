@@ -1,31 +1,14 @@
-"""What a prediction must have to be judged, drawn and written, and the answer that an example expects."""
+"""Predictions beside the examples that they belong to, and what those expect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
+from electra_common.tasks.decoding.prediction import Answer, Prediction
 from electra_common.tasks.examples import Example, Question, TaggedSentence
 
-Value = str | float | tuple[str, ...]
 
-
-class Prediction(Protocol):
-    """An answer of a model to one example."""
-
-    @property
-    def id(self) -> str:
-        """The example's id."""
-
-    @property
-    def answer(self) -> Value:
-        """A class or a text, a number, or a tag for each word."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything known of it as plain JSON values."""
-
-
-def expected_answer(example: Example) -> Value | None:
+def expected_answer(example: Example) -> Answer | None:
     """Return what an example expects, of a question all texts that count; None where it is not known."""
     if isinstance(example, TaggedSentence):
         return example.tags
@@ -47,14 +30,14 @@ def check_order(examples: Sequence[Example], predictions: Sequence[Prediction]) 
             )
 
 
-def known_pairs(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[tuple[Value, Value]]:
+def known_pairs(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[tuple[Answer, Answer]]:
     """Return what is expected and what was answered, wherever that is known; of sentences, for each word.
 
     Raises:
         ValueError: predictions do not belong to the examples, or a sentence has not one tag for each word.
     """
     check_order(examples, predictions)
-    pairs: list[tuple[Value, Value]] = []
+    pairs: list[tuple[Answer, Answer]] = []
     for example, prediction in zip(examples, predictions, strict=True):
         expected, answer = expected_answer(example), prediction.answer
         if expected is None:
@@ -66,7 +49,7 @@ def known_pairs(examples: Sequence[Example], predictions: Sequence[Prediction]) 
     return pairs
 
 
-def _words(sentence: TaggedSentence, answer: Value) -> list[tuple[Value, Value]]:
+def _words(sentence: TaggedSentence, answer: Answer) -> list[tuple[Answer, Answer]]:
     tags = sentence.tags or ()
     if not isinstance(answer, tuple) or len(answer) != len(tags):
         found = f"{len(answer)} tags" if isinstance(answer, tuple) else repr(answer)

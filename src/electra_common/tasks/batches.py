@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from electra_common.pretraining.batches import Division
 from electra_common.pretraining.data_order import example_numbers
+from electra_common.pretraining.prefetch import prefetched
 from electra_common.pretraining.seeds import philox
 from electra_common.tasks.features.rows import IGNORED_LABEL, Arrays, Row, pad_rows
 
@@ -108,14 +108,8 @@ class FineTuningBatches:
         ]
 
     def steps(self, first: int, stop: int) -> Iterator[list[list[FineTuningBatch]]]:
-        """Yield the updates from ``first`` on; the next one is prepared in a thread while one is computed."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self.step, first)
-            for number in range(first, stop):
-                ready = coming
-                if number + 1 < stop:
-                    coming = pool.submit(self.step, number + 1)
-                yield ready.result()
+        """Return the updates from ``first`` on; the next one is prepared in a thread while one is computed."""
+        return prefetched(self.step, first, stop)
 
     def _part(self, rows: Sequence[Row], whole: float, tokens: int) -> FineTuningBatch:
         inputs, labels = pad_rows(rows, pad_token_id=self._pad_token_id)

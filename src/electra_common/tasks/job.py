@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from electra_common.pretraining.settings import PRECISIONS
+from electra_common.tasks.metrics import find_metric
 from electra_common.tasks.readers.read import find_file
 from electra_common.tasks.settings import FineTuningSettings, settings_for
 from electra_common.tasks.starting import Start, plan_start
@@ -68,13 +70,15 @@ class FineTuningJob:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be the same for a run to go on: everything that decides its weights."""
+        """Return what must be the same for a run to go on: what decides its weights, and which of them are the best."""
         return {
             "task": self.task.as_dict(),
             "model": self.start.name,
             "from_scratch": self.start.from_scratch,
             "settings": self.settings.as_dict(),
-            "files": {split: str(path) for split, path in self.files.items()},
+            "evaluate_every": self.evaluate_every,
+            "precision": self.precision,
+            "files": {split: _sha256(path) for split, path in self.files.items()},
         }
 
 
@@ -115,11 +119,13 @@ def make_job(
         **options: further attributes of :class:`FineTuningJob`.
 
     Raises:
-        ValueError: no such task or file, or values do not go together.
+        ValueError: no such task, metric or file, or values do not go together.
         CheckpointError: there is no such model.
     """
     choice = data if isinstance(data, DataChoice) else DataChoice(folder=Path(data))
     chosen = (find_task(task) if isinstance(task, str) else task).with_changes(**choice.changes)
+    for name in chosen.metrics:
+        find_metric(name, chosen.kind)
     start = plan_start(model, from_scratch=from_scratch)
     return FineTuningJob(
         task=chosen,
@@ -129,6 +135,11 @@ def make_job(
         out=Path(out),
         **options,
     )
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _find_files(task: Task, choice: DataChoice) -> dict[str, Path]:

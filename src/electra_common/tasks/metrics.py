@@ -112,6 +112,17 @@ def find_metric(name: str, kind: str) -> Metric:
     raise ValueError(f"no metric {name!r} for {kind}; known: {known}")
 
 
+def is_better(name: str, value: float, than: float) -> bool:
+    """Return whether a value of a metric is better than another.
+
+    Args:
+        name: of the metric.
+        value: one value.
+        than: the other.
+    """
+    return value > than if METRICS[name].larger_is_better else value < than
+
+
 def constant_score(
     task: Task, train_examples: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
 ) -> float:

@@ -1,11 +1,10 @@
-"""Which rows are computed together, and which part of a batch's outputs belongs to which row."""
+"""Which part of a batch's outputs belongs to which row. Which rows make a batch: electra_common.length_buckets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from electra_common.tasks.features.rows import Row
@@ -16,23 +15,6 @@ _OF_TOKENS: Final = {
     "ElectraForTokenClassification": ("logits",),
     "ElectraForQuestionAnswering": ("start_logits", "end_logits"),
 }
-
-
-def batches_by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
-    """Yield the numbers of rows that are computed together, each once, short rows first.
-
-    Args:
-        rows: in any order.
-        batch_size: most rows of a batch.
-
-    Raises:
-        ValueError: the batch size is below 1.
-    """
-    if batch_size < 1:
-        raise ValueError(f"expected a batch size of at least 1, found {batch_size}")
-    order = np.argsort([row.length for row in rows], kind="stable").tolist()
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 def outputs_of_rows(

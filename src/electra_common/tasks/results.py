@@ -27,7 +27,8 @@ import numpy as np
 
 from electra_common.pictures import picture_bytes
 from electra_common.pretraining.metrics_log import METRICS_FILE, read_metrics
-from electra_common.tasks.answers import Prediction, Value, check_order, expected_answer, known_pairs
+from electra_common.tasks.answers import check_order, expected_answer, known_pairs
+from electra_common.tasks.decoding.prediction import Answer, Prediction
 from electra_common.tasks.examples import Example
 from electra_common.tasks.result_pictures import confusion_figure, scatter_figure, seed_curves_figure, seeds_figure
 from electra_common.tasks.seeds import SeedResult, Summary, summarize
@@ -208,7 +209,7 @@ def _answers_figure(
     return confusion_figure(list(map(str, expected)), list(map(str, predicted)), labels, outside=outside)
 
 
-def _numbers(values: Sequence[Value]) -> list[float]:
+def _numbers(values: Sequence[Answer]) -> list[float]:
     if texts := [value for value in values if isinstance(value, str | tuple)]:
         raise ValueError(f"a regression has numbers for answers, found {texts[0]!r}")
     return [float(value) for value in values if isinstance(value, float | int)]

@@ -7,7 +7,6 @@ What it is not: a loop. It never calls a model, and knows nothing of other seeds
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,13 +31,12 @@ from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.features.make import Features
 from electra_common.tasks.features.rows import Row
 from electra_common.tasks.job import FineTuningJob
-from electra_common.tasks.metrics import score
+from electra_common.tasks.metrics import is_better, score
 from electra_common.tasks.task_file import TaskFile
 from electra_common.weights.atomic import new_folder, write_files
 
 BEST: Final = "best"
 LAST: Final = "last"
-LOWER_IS_BETTER: Final = ("mse",)
 
 # What a model computes for rows, one mapping for each, cut to the row's real length.
 Predict = Callable[[Sequence[Row]], Sequence[Mapping[str, NDArray[Any]]]]
@@ -107,6 +105,7 @@ class FineTuningRun:
         self.resume_from = next(iter(reversed(RunFolder(folder).checkpoints)), None)
         if self.resume_from is not None:
             self.state, self.moments = read_checkpoint(self.resume_from)
+        self._latest: tuple[int, Measured] | None = None
         self.best: float | None = None
         self.evaluations_without_better = 0
         self._recall_evaluations()
@@ -146,7 +145,7 @@ class FineTuningRun:
 
     @property
     def saves_now(self) -> bool:
-        """Whether a checkpoint is due; none is at the end, where :meth:`finish` keeps the model."""
+        """Whether a checkpoint is due; none is at the end, where :meth:`keep_last` keeps the model."""
         at_end = self.state.step == self.steps_in_all or self.is_done
         return not at_end and (self.asked_to_stop or self._is_due(self.job.save_every))
 
@@ -183,6 +182,7 @@ class FineTuningRun:
     def evaluate(self, predict: Predict, write_model: Callable[[Path], None]) -> None:
         """Measure the model on ``dev``; keep it if it is better than all before."""
         found = self.measure("dev", predict)
+        self._latest = self.state.step, found
         self._reporter.held_out(self.state, found.metrics)
         if not found.metrics:
             return
@@ -191,7 +191,12 @@ class FineTuningRun:
         self.is_done = self._stops_early
 
     def measure(self, split: str, predict: Predict) -> Measured:
-        """Return predictions and metrics on a split."""
+        """Return predictions and metrics on a split, of the model that counts at the end or of the one at hand before.
+
+        At the end the last model was just measured on ``dev``, and is not measured again.
+        """
+        if split == "dev" and self._latest is not None and self._latest[0] == self.state.step and self.chosen is None:
+            return self._latest[1]
         return measure(self.data.task_file, self.data.measured[split], predict)
 
     def save(self, write_model: Callable[[Path], None], read_moments: Callable[[], Moments]) -> None:
@@ -200,11 +205,10 @@ class FineTuningRun:
             RunFolder(self.folder).save(self.state, write_model, read_moments(), keep=1)
 
     def keep_last(self, write_model: Callable[[Path], None]) -> None:
-        """Keep the model as it is at the end; checkpoints to resume from are of no use any more."""
+        """Keep the model as it is at the end. Checkpoints stay until the result is written: a kill may come between."""
         with self._processes.together():
             if self._processes.is_first:
                 self._write(LAST, write_model)
-                shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
 
     @property
     def chosen(self) -> Path | None:
@@ -230,10 +234,10 @@ class FineTuningRun:
     def _count_evaluation(self, metrics: Mapping[str, float]) -> bool:
         """Take notice of an evaluation; return whether it is better than all before."""
         main = self.job.task.metrics[0]
-        is_better = self.best is None or better(main, metrics[main], self.best)
-        self.best = metrics[main] if is_better else self.best
-        self.evaluations_without_better = 0 if is_better else self.evaluations_without_better + 1
-        return is_better
+        improves = self.best is None or is_better(main, metrics[main], self.best)
+        self.best = metrics[main] if improves else self.best
+        self.evaluations_without_better = 0 if improves else self.evaluations_without_better + 1
+        return improves
 
     def _recall_evaluations(self) -> None:
         if (self.folder / METRICS_FILE).is_file():
@@ -278,8 +282,3 @@ def read_outputs(
         null_threshold=task_file.null_threshold,
         **{name: value for name, value in counts.items() if value is not None},
     )
-
-
-def better(metric: str, value: float, than: float) -> bool:
-    """Whether a value of a metric is better than another."""
-    return value < than if metric in LOWER_IS_BETTER else value > than

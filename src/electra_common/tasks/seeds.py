@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from electra_common.tasks.answers import Prediction, Value, known_pairs
+from electra_common.tasks.answers import known_pairs
+from electra_common.tasks.decoding.prediction import Answer, Prediction
 from electra_common.tasks.examples import Example
 
 # How near to a constant answer's score is no better than it, as a share of the measure's range.
@@ -182,7 +183,7 @@ def _one_answer(predictions: Sequence[Prediction], examples: Sequence[Example]) 
     return f"it always answers {shown}, and the examples expect {len(expected)} different answers"
 
 
-def _are_one(answers: Sequence[Value], expected: Iterable[Value]) -> bool:
+def _are_one(answers: Sequence[Answer], expected: Iterable[Answer]) -> bool:
     """Return whether all answers are the same; of numbers, whether they differ by next to nothing."""
     numbers, wanted = _numbers(answers), _numbers(expected)
     if numbers and wanted:
@@ -190,7 +191,7 @@ def _are_one(answers: Sequence[Value], expected: Iterable[Value]) -> bool:
     return len(set(answers)) == 1
 
 
-def _numbers(values: Iterable[Value]) -> list[float]:
+def _numbers(values: Iterable[Answer]) -> list[float]:
     """Return the values where all of them are numbers, else none."""
     values = list(values)
     numbers = [float(value) for value in values if isinstance(value, float | int)]

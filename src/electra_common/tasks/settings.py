@@ -16,12 +16,20 @@ from typing import Any, Final, Self
 
 from electra_common.config import HEADS
 from electra_common.fields import check_fields, parse_assignment
+from electra_common.tasks.decoding.answers import (
+    GOOGLE_NULL_THRESHOLD,
+    MAX_ANSWER_LENGTH,
+    N_BEST,
+    NULL_THRESHOLD,
+)
+from electra_common.tasks.features.make import DOC_STRIDE, MAX_QUERY_LENGTH
 from electra_common.tasks.layer_decay import STYLES
 from electra_common.tasks.task import Task
 
 _BUILT_IN: Final = "settings.toml"
 CLASS_WEIGHTS: Final = ("none", "balanced")
-GOOGLE_NULL_THRESHOLD: Final = -2.75  # of a logit, in its code
+# What only answers look at; a change of it for another task would be taken and ignored.
+_OF_ANSWERS: Final = ("doc_stride", "max_query_length", "n_best", "max_answer_length", "null_threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +80,15 @@ class FineTuningSettings:
     adam_epsilon: float = 1e-6
     clip_norm: float = 1.0
     max_length: int = 128
-    doc_stride: int = 128
-    max_query_length: int = 64
+    doc_stride: int = DOC_STRIDE
+    max_query_length: int = MAX_QUERY_LENGTH
     head: str = "transformers"
     class_weights: str = "none"
     group_by_length: bool = True
     early_stopping: int = 0
-    n_best: int = 20
-    max_answer_length: int = 30
-    null_threshold: float = 0.0
+    n_best: int = N_BEST
+    max_answer_length: int = MAX_ANSWER_LENGTH
+    null_threshold: float = NULL_THRESHOLD
 
     def __post_init__(self) -> None:
         positive = ("learning_rate", "layer_decay", "epochs", "batch_size", "adam_epsilon", "clip_norm", "doc_stride")
@@ -121,14 +129,28 @@ def settings_for(task: Task, hidden_size: int, assignments: Sequence[str] = ()) 
         assignments: ``name=value`` each.
 
     Raises:
-        ValueError: no such field, or a value that does not fit.
+        ValueError: no such field, a value that does not fit, or one that the task does not look at.
     """
     values = {**_of_size(hidden_size), "max_length": task.max_length, **task.settings}
     check_fields(FineTuningSettings, values, f"task {task.name}", "a fine-tuning run")
     settings = FineTuningSettings(**values).with_changes(assignments)
-    if settings.head == "google" and "null_threshold" not in dict(map(parse_assignment, assignments)):
+    asked = dict(map(parse_assignment, assignments))
+    _check_use(task, asked)
+    if settings.head == "google" and "null_threshold" not in asked:
         return dataclasses.replace(settings, null_threshold=GOOGLE_NULL_THRESHOLD)
     return settings
+
+
+def _check_use(task: Task, asked: Mapping[str, Any]) -> None:
+    """Refuse what a task of this kind would take and not look at."""
+    if task.kind != "answers" and (unused := [name for name in _OF_ANSWERS if name in asked]):
+        raise ValueError(f"--set: {', '.join(unused)} of answers alone; task {task.name} is {task.kind}: leave it out")
+    if not task.has_impossible and "null_threshold" in asked:
+        raise ValueError(f"--set: null_threshold is for tasks whose questions may have no answer, not for {task.name}")
+    if task.kind not in ("classification", "tagging") and asked.get("class_weights", "none") != "none":
+        raise ValueError(f"--set: class_weights are of classes and tags; task {task.name} is {task.kind}")
+    if task.kind == "tagging" and asked.get("head") == "google":
+        raise ValueError("--set: head=google: for tags Google's head is transformers': leave it out")
 
 
 def size_name(hidden_size: int) -> str:

@@ -27,6 +27,7 @@ class Start:
     Attributes:
         source: path or name of the checkpoint.
         name: what it is called in results: as it was asked for, or the package's own.
+        folder: where its other files are.
         component: the network, where the checkpoint holds two.
         config: the checkpoint's.
         architecture: the class that it was saved as, without the prefix of a framework.
@@ -35,6 +36,7 @@ class Start:
 
     source: str
     name: str
+    folder: Path
     component: str
     config: ElectraConfig
     architecture: str
@@ -66,7 +68,9 @@ def plan_start(model: str | None, *, from_scratch: bool = False) -> Start:
     checkpoint = open_checkpoint(source)
     component = checkpoint.components.get(DISCRIMINATOR) or checkpoint.component()
     config = checkpoint.config_of(component)
-    return Start(source, model or EMBEDDED_NAME, component.name, config, _architecture(config, component), from_scratch)
+    architecture = _architecture(config, component)
+    name = model or EMBEDDED_NAME
+    return Start(source, name, checkpoint.folder, component.name, config, architecture, from_scratch)
 
 
 def task_config(start: Start, task: Task, labels: Sequence[str], settings: FineTuningSettings) -> ElectraConfig:
@@ -114,7 +118,7 @@ def open_tokenizer(start: Start, *, max_length: int) -> ElectraTokenizerFast:
     Raises:
         ValueError: there is none, it has more tokens than the network, or rows are longer than the network's positions.
     """
-    config, folder = start.config, open_checkpoint(start.source).folder
+    config, folder = start.config, start.folder
     if max_length > config.max_position_embeddings:
         raise ValueError(
             f"max_length {max_length} is above the {config.max_position_embeddings} positions of {start.source}: "

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -33,11 +32,13 @@ from electra_common.pretraining.run_folder import (
     open_run_folder,
     read_json,
     read_state,
+    start_facts,
 )
 from electra_common.pretraining.signals import stopped_by_signals
 from electra_common.tasks.card import TaskCardFacts, task_card
 from electra_common.tasks.data import TaskData, read_task_data
 from electra_common.tasks.job import FineTuningJob
+from electra_common.tasks.metrics import METRICS
 from electra_common.tasks.results import (
     CONFUSION_PICTURE,
     CURVES_PICTURE,
@@ -46,7 +47,7 @@ from electra_common.tasks.results import (
     write_results,
     write_seed,
 )
-from electra_common.tasks.run import BEST, LAST, LOWER_IS_BETTER, FineTuningRun, Measured, Predict
+from electra_common.tasks.run import BEST, LAST, FineTuningRun, Measured, Predict
 from electra_common.tasks.seeds import SeedResult, Summary, is_collapsed, summarize
 from electra_common.tasks.starting import open_tokenizer, task_config
 from electra_common.tasks.task_file import TASK_FILE
@@ -92,6 +93,8 @@ class FineTuning:
             seed = waiting.pop(0)
             if (result := read_result(seed_folder(self.job.out, seed))) is not None:
                 self._results[seed] = result
+                if self._processes.is_first:
+                    _forget_checkpoints(seed_folder(self.job.out, seed))
             else:
                 with self._open_run(seed) as run:
                     yield run
@@ -109,6 +112,7 @@ class FineTuning:
                     self._write_predictions(run, split, found)
                 result = self._result(run, measured)
                 write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
+                _forget_checkpoints(run.folder)
         kept = read_result(run.folder)  # of the first process, by all
         assert kept is not None
         self._results[run.seed] = kept
@@ -204,7 +208,7 @@ class FineTuning:
             reason = is_collapsed(
                 measured[split].metrics[main],
                 nan if self.data.constant_score is None else self.data.constant_score,
-                higher_is_better=main not in LOWER_IS_BETTER,
+                higher_is_better=METRICS[main].larger_is_better,
                 predictions=measured[split].predictions,
                 examples=self.data.measured[split].examples,
                 scale=_PERCENT if self.job.task.kind == "answers" else None,
@@ -242,14 +246,7 @@ def open_work(
         CheckpointError: the folder cannot be written, or a checkpoint in it is damaged.
         AnotherProcessFailedError: another process raised one of these.
     """
-    start = {
-        "command": command_line(),
-        "framework": framework,
-        "version": version,
-        "processes": processes.count,
-        "precision": job.precision,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    start = start_facts(framework, version, processes.count, job.precision)
     with ExitStack() as stack:
         with processes.together():
             tokenizer = open_tokenizer(job.start, max_length=job.settings.max_length)
@@ -290,11 +287,16 @@ def _plain(result: SeedResult) -> dict[str, Any]:
     return {**values, "constant_score": None if isnan(result.constant_score) else result.constant_score}
 
 
+def _forget_checkpoints(folder: Path) -> None:
+    """Remove what a seed would be resumed from, once its result stands."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
 def _best(entries: Any, main: str) -> Mapping[str, float]:
     measured = [entry.metrics for entry in entries if entry.split == "held-out" and main in entry.metrics]
     if not measured:
         return {}
-    choose = min if main in LOWER_IS_BETTER else max
+    choose = max if METRICS[main].larger_is_better else min
     return dict(choose(measured, key=lambda metrics: metrics[main]))
 
 

@@ -24,3 +24,10 @@ def test_without_dev_examples_nothing_tells_which_model_is_better(tmp_path):
         make_job("classification", tmp_path, tmp_path / "out", changes=["early_stopping=1"])
     with pytest.raises(ValueError, match="seeds: expected one or more, each once"):
         make_job("classification", tmp_path, tmp_path / "out", seeds=(1, 1))
+
+
+def test_a_metric_of_another_kind_of_task_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "train.csv").write_text(ROW)
+    choice = DataChoice(folder=tmp_path, changes={"metrics": ("accuracy", "pearson")})
+    with pytest.raises(ValueError, match="no metric 'pearson' for classification; known: accuracy"):
+        make_job("classification", choice, tmp_path / "out")

@@ -64,3 +64,21 @@ def test_a_wrong_setting_is_told_in_one_line(change, told):
 def test_settings_can_be_written_down_and_made_again():
     settings = FineTuningSettings(learning_rate=3e-4, epochs=2.5, head="google")
     assert FineTuningSettings(**settings.as_dict()) == settings
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "told"),
+    [
+        ("sst-2", "doc_stride=3", "doc_stride of answers alone; task sst-2 is classification"),
+        (
+            "squad",
+            "null_threshold=1.0",
+            "null_threshold is for tasks whose questions may have no answer",
+        ),
+        ("sts-b", "class_weights=balanced", "class_weights are of classes and tags; task sts-b is regression"),
+        ("wnut17", "head=google", "for tags Google's head is transformers'"),
+    ],
+)
+def test_what_a_task_would_not_look_at_is_refused(task, change, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        settings_for(find_task(task), 256, [change])

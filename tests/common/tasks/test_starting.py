@@ -1,5 +1,7 @@
 """What fine-tuning starts from: the config with the task's head, and whether the checkpoint's own head is kept."""
 
+from pathlib import Path
+
 import pytest
 
 from electra_common import ElectraConfig, ElectraTokenizerFast
@@ -12,7 +14,7 @@ SETTINGS = settings_for(find_task("sst-2"), 128, ["dropout=0.3", "max_length=40"
 
 
 def start_of(config=None, architecture="ElectraForPreTraining", **changes):
-    return Start("folder", "folder", "discriminator", config or ElectraConfig(**changes), architecture)
+    return Start("folder", "folder", Path("folder"), "discriminator", config or ElectraConfig(**changes), architecture)
 
 
 def test_without_a_model_the_packages_own_is_taken():
@@ -52,7 +54,7 @@ def test_a_head_is_kept_for_the_same_class_labels_and_kind_of_head_alone():
     assert not start_of(config, "ElectraForTokenClassification").keeps_head(config)
     assert not start_of(config.replace(id2label={0: "b", 1: "a"}), task.architecture).keeps_head(config)
     assert not start_of(config.replace(head="google"), task.architecture).keeps_head(config)
-    anew = Start("folder", "folder", "discriminator", config, task.architecture, from_scratch=True)
+    anew = Start("folder", "folder", Path("folder"), "discriminator", config, task.architecture, from_scratch=True)
     assert not anew.keeps_head(config)
 
 
