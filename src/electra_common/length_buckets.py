@@ -61,6 +61,22 @@ def _plan_by_length(lengths: NDArray[np.int64], batch_size: int) -> Iterator[Buc
         yield Bucket(members, max(1, int(lengths[members[-1]])))
 
 
+def plan_full_batches(lengths: NDArray[np.int64], most_tokens: int) -> Iterator[Bucket]:
+    """Yield batches that hold every row once, short rows first, each with as many rows as the tokens allow.
+
+    Args:
+        lengths: [rows], tokens of each row.
+        most_tokens: rows of a batch times its longest row; a longer row is a batch by itself.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ascending, start = lengths[order], 0
+    while start < order.size:
+        tokens = ascending[start:] * np.arange(1, order.size - start + 1)
+        stop = start + max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
+        yield Bucket(order[start:stop], max(1, int(ascending[stop - 1])))
+        start = stop
+
+
 def real_lengths(inputs: Arrays) -> NDArray[np.int64]:
     """Return [rows], one more than the column of each row's last real token.
 

@@ -54,6 +54,16 @@ class Packing:
         return self.index % self.shape[1]
 
     @property
+    def starts(self) -> Numbers:
+        """[sequences], where in the row each sequence starts, in the order of the row."""
+        return np.sort(self.first)
+
+    @property
+    def order(self) -> Numbers:
+        """[batch], which sequence of the row each sequence of the batch is."""
+        return np.searchsorted(self.starts, self.first)
+
+    @property
     def mask(self) -> NDArray[np.bool_]:
         """[batch, length], true for real tokens."""
         mask = np.zeros(self.shape[0] * self.shape[1], bool)

@@ -4,7 +4,7 @@ from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, Elect
 from electra_common.pretraining.objective import PretrainingObjective
 from electra_pt.causal_lm import ElectraForCausalLM
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
-from electra_pt.layout import PackedLayout
+from electra_pt.layout import FirstTokensLayout, PackedLayout
 from electra_pt.modeling import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel
 from electra_pt.optimizer import ElectraAdam
 from electra_pt.question_answering import ElectraForQuestionAnswering
@@ -29,6 +29,7 @@ __all__ = [
     "ElectraModel",
     "ElectraTokenizer",
     "ElectraTokenizerFast",
+    "FirstTokensLayout",
     "PackedLayout",
     "PretrainingObjective",
 ]

@@ -18,7 +18,7 @@ from electra_pt.layout import PaddedLayout
 
 
 class ElectraSelfAttention(nn.Module):
-    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden]."""
+    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden] of those that are asking."""
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -31,17 +31,21 @@ class ElectraSelfAttention(nn.Module):
         self.value = Linear(config.hidden_size, config.hidden_size)
 
     def forward(
-        self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
+        self,
+        hidden_states: Tensor,
+        asking: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         heads = (*hidden_states.shape[:-1], self.num_attention_heads, self.head_size)
         gathered, weights = layout.attend(
-            self.query(hidden_states).view(heads),  # [..., heads, head size]
+            self.query(asking).view(*asking.shape[:-1], *heads[-2:]),  # [..., heads, head size]
             self.key(hidden_states).view(heads),
             self.value(hidden_states).view(heads),
             dropout=self.dropout_probability if self.training else 0.0,
             return_weights=output_attentions or self.is_explicit,
         )
-        return gathered.reshape(hidden_states.shape), weights if output_attentions else None  # [..., hidden]
+        return gathered.reshape(asking.shape), weights if output_attentions else None  # [..., hidden]
 
 
 class ElectraResidualOutput(nn.Module):
@@ -67,10 +71,15 @@ class ElectraAttention(nn.Module):
         self.output = ElectraResidualOutput(config.hidden_size, config)
 
     def forward(
-        self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        is_last: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        gathered, weights = self.self(hidden_states, layout=layout, output_attentions=output_attentions)
-        return self.output(gathered, hidden_states), weights
+        asking = layout.last_queries(hidden_states) if is_last else hidden_states
+        gathered, weights = self.self(hidden_states, asking, layout, output_attentions)
+        return self.output(gathered, asking), weights
 
 
 class ElectraIntermediate(nn.Module):
@@ -95,9 +104,13 @@ class ElectraLayer(nn.Module):
         self.output = ElectraResidualOutput(config.intermediate_size, config)
 
     def forward(
-        self, hidden_states: Tensor, layout: PaddedLayout, output_attentions: bool = False
+        self,
+        hidden_states: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        is_last: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        attended, weights = self.attention(hidden_states, layout=layout, output_attentions=output_attentions)
+        attended, weights = self.attention(hidden_states, layout, output_attentions, is_last)
         return self.output(self.intermediate(attended), attended), weights
 
 
@@ -117,13 +130,14 @@ class ElectraEncoder(nn.Module):
         output_hidden_states: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
         all_hidden_states, attentions = [hidden_states], []
-        for layer in self.layer:
+        for number, layer in enumerate(self.layer, 1):
+            is_last = number == len(self.layer) and not output_hidden_states
             if self.recomputes and self.training and torch.is_grad_enabled():
                 hidden_states, weights = checkpoint(
-                    layer, hidden_states, layout=layout, output_attentions=output_attentions, use_reentrant=False
+                    layer, hidden_states, layout, output_attentions, is_last, use_reentrant=False
                 )
             else:
-                hidden_states, weights = layer(hidden_states, layout=layout, output_attentions=output_attentions)
+                hidden_states, weights = layer(hidden_states, layout, output_attentions, is_last)
             all_hidden_states.append(hidden_states)
             attentions.append(weights)
         return (

@@ -50,6 +50,10 @@ class PaddedLayout:
         is_blind = _is_visible(mask) and not bool((mask != 0).any(dim=-1).all())
         return cls(bias.masked_fill(mask == 0, torch.finfo(dtype).min), is_blind)
 
+    def last_queries(self, hidden_states: Tensor) -> Tensor:
+        """Return those of the hidden states that the last layer computes: here all of them."""
+        return hidden_states
+
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, return_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
@@ -153,20 +157,24 @@ class PackedLayout:
         """[tokens, ...] -> [batch, ...], the first token of each sequence, in the order of the batch."""
         return packed.index_select(0, torch.from_numpy(self.packing.first).to(packed.device))
 
+    def last_queries(self, hidden_states: Tensor) -> Tensor:
+        """Return those of the hidden states that the last layer computes: here all of them."""
+        return hidden_states
+
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, return_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Attend within each sequence.
 
         Args:
-            query: [tokens, heads, head size], as are ``key`` and ``value``.
+            query: [tokens, heads, head size], as are ``key`` and ``value``; or one for each sequence, in their order.
             key: what is attended to.
             value: what is gathered.
             dropout: probability of dropping an attention weight.
             return_weights: compute the weights explicitly; a packed row has no place to return them in.
 
         Returns:
-            The gathered values [tokens, heads, head size], and None.
+            The gathered values, one for each query, and None.
         """
         if not return_weights and dropout == 0 and _has_kernel(query):
             return self._attend_in_one_kernel(query, key, value), None
@@ -174,11 +182,12 @@ class PackedLayout:
         gathered = []
         # Cut in one operation: its gradient is one concatenation, where that of each slice would be as long as the row.
         sizes = [run.stop - run.start for run in self.packing.runs]
-        cut = (torch.split(tensor, sizes) for tensor in (query, key, value))
+        query_sizes = sizes if len(query) == len(key) else [run.sequences for run in self.packing.runs]
+        cut = (torch.split(query, query_sizes), torch.split(key, sizes), torch.split(value, sizes))
         for run, *parts in zip(self.packing.runs, *cut, strict=True):
-            inputs = (part.view(run.sequences, run.length, *query.shape[1:]) for part in parts)
+            inputs = (part.view(run.sequences, -1, *query.shape[1:]) for part in parts)  # [run's, length, heads, size]
             values, _ = inside.attend(*inputs, dropout=dropout, return_weights=return_weights)
-            gathered.append(values.flatten(0, 1))  # [run's tokens, heads, head size]
+            gathered.append(values.flatten(0, 1))  # [run's queries, heads, head size]
         return torch.cat(gathered), None
 
     def _attend_in_one_kernel(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -186,11 +195,39 @@ class PackedLayout:
 
         runs = self.packing.runs
         lengths = [run.length for run in runs for _ in range(run.sequences)]
-        ends = torch.tensor([0, *lengths], device=query.device).cumsum(0).to(torch.int32)  # [sequences + 1]
-        longest = max(lengths)
-        gathered = varlen_attn(query, key, value, ends, ends, longest, longest)
+        query_lengths = lengths if len(query) == len(key) else [1] * len(lengths)
+        query_ends, ends = (
+            torch.tensor([0, *counts], device=query.device).cumsum(0).to(torch.int32)  # [sequences + 1]
+            for counts in (query_lengths, lengths)
+        )
+        gathered = varlen_attn(query, key, value, query_ends, ends, max(query_lengths), max(lengths))
         assert isinstance(gathered, Tensor)  # a pair only where more is asked for
         return gathered
+
+
+class FirstTokensLayout(PackedLayout):
+    """A packed layout for heads that look at first tokens alone: the last layer computes no others.
+
+    Hidden states of the last layer are then [batch, 1, hidden], or one a sequence of a packed row; where all layers'
+    hidden states are asked for, it is like any packed layout.
+    """
+
+    def last_queries(self, hidden_states: Tensor) -> Tensor:
+        """[tokens, hidden] -> [sequences, hidden], in the order of the row."""
+        return hidden_states.index_select(0, torch.from_numpy(self.packing.starts).to(hidden_states.device))
+
+    def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
+        """As of any packed layout; first tokens alone [sequences, ...] -> [batch, 1, ...]."""
+        return super().unpack(packed, fill) if self._has_all_tokens(packed) else self.first(packed)[:, None]
+
+    def first(self, packed: Tensor) -> Tensor:
+        """[tokens, ...], or first tokens alone [sequences, ...] -> [batch, ...], in the order of the batch."""
+        if self._has_all_tokens(packed):
+            return super().first(packed)
+        return packed.index_select(0, torch.from_numpy(self.packing.order).to(packed.device))
+
+    def _has_all_tokens(self, packed: Tensor) -> bool:
+        return packed.shape[0] == self.index.shape[0]
 
 
 def _is_full(mask: Tensor) -> bool:

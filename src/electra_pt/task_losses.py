@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from electra_common import ElectraConfig
-from electra_pt.layout import PackedLayout
+from electra_pt.layout import FirstTokensLayout, PackedLayout
 from electra_pt.losses import classification_loss, sequence_classification_loss, span_loss
+
+_LOOK_AT_FIRST_TOKENS: Final = (("ElectraForSequenceClassification",), ("ElectraForMultipleChoice",))
 
 
 def task_loss(
@@ -63,4 +65,5 @@ def without_padding(config: ElectraConfig, inputs: Mapping[str, Tensor]) -> dict
     if looks_at_whole_rows or config.summary_type != "first":
         return dict(inputs)
     others = {name: tensor for name, tensor in inputs.items() if name != "attention_mask"}
-    return {**others, "layout": PackedLayout.from_mask(inputs["attention_mask"])}
+    kind = FirstTokensLayout if config.architectures in _LOOK_AT_FIRST_TOKENS else PackedLayout
+    return {**others, "layout": kind.from_mask(inputs["attention_mask"])}

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from electra_common.length_buckets import plan_buckets
 from electra_common.tasks.features.rows import Row, pad_rows
-from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE, outputs_of_rows
+from electra_common.tasks.prediction_batches import outputs_of_rows, plan_batches
 from electra_pt.pretrained import ElectraPreTrainedModel
 from electra_pt.processes import to_tensors
 from electra_pt.task_losses import without_padding
@@ -22,7 +20,7 @@ def predict_rows(
     model: ElectraPreTrainedModel,
     rows: Sequence[Row],
     *,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     precision: str = "float32",
 ) -> list[dict[str, NDArray[Any]]]:
     """Return the outputs of each row by name, cut to its real length, without dropout.
@@ -30,7 +28,7 @@ def predict_rows(
     Args:
         model: one of those with a head for a task; it is left in the mode that it is in.
         rows: in any order.
-        batch_size: most rows computed at once.
+        batch_size: most rows computed at once; None for as many as have 2,048 tokens together.
         precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers.
 
     Raises:
@@ -39,8 +37,7 @@ def predict_rows(
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     found: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
-    for bucket in plan_buckets(np.array([row.length for row in rows], np.int64), None, batch_size):
-        numbers = bucket.rows.tolist()
+    for numbers in plan_batches(rows, batch_size):
         batch = [rows[number] for number in numbers]
         arrays, _ = pad_rows(batch, pad_token_id=model.config.pad_token_id or 0)
         with torch.autocast(device.type, torch.bfloat16, precision == "bfloat16"):

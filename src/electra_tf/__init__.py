@@ -25,7 +25,7 @@ from electra_common import (  # noqa: E402 (the backend comes first)
 from electra_common.pretraining.objective import PretrainingObjective  # noqa: E402
 from electra_tf.causal_lm import TFElectraForCausalLM  # noqa: E402
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining  # noqa: E402
-from electra_tf.layout import PackedLayout  # noqa: E402
+from electra_tf.layout import FirstTokensLayout, PackedLayout  # noqa: E402
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining, TFElectraModel  # noqa: E402
 from electra_tf.optimizer import TFElectraAdam  # noqa: E402
 from electra_tf.question_answering import TFElectraForQuestionAnswering  # noqa: E402
@@ -40,6 +40,7 @@ __all__ = [
     "ElectraConfig",
     "ElectraTokenizer",
     "ElectraTokenizerFast",
+    "FirstTokensLayout",
     "PackedLayout",
     "PretrainingObjective",
     "TFElectraAdam",

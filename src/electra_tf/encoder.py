@@ -28,7 +28,7 @@ def _dense(units: int, name: str, config: ElectraConfig, policy: Any) -> keras.l
 
 
 class TFElectraSelfAttention(keras.layers.Layer):
-    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden]."""
+    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden] of those that are asking."""
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -46,14 +46,15 @@ class TFElectraSelfAttention(keras.layers.Layer):
     def call(
         self,
         hidden_states: Tensor,
+        asking: Tensor,
         layout: PaddedLayout,
         output_attentions: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        shape = ops.shape(hidden_states)
-        heads = (*shape[:-1], self.num_attention_heads, self.head_size)
+        shape = ops.shape(asking)
+        heads = (*ops.shape(hidden_states)[:-1], self.num_attention_heads, self.head_size)
         gathered, weights = layout.attend(
-            ops.reshape(self.query(hidden_states), heads),  # [..., heads, head size]
+            ops.reshape(self.query(asking), (*shape[:-1], *heads[-2:])),  # [..., heads, head size]
             ops.reshape(self.key(hidden_states), heads),
             ops.reshape(self.value(hidden_states), heads),
             dropout=self.dropout,
@@ -102,12 +103,14 @@ class TFElectraAttention(keras.layers.Layer):
         hidden_states: Tensor,
         layout: PaddedLayout,
         output_attentions: bool = False,
+        is_last: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
+        asking = layout.last_queries(hidden_states) if is_last else hidden_states
         gathered, weights = self.self_attention(
-            hidden_states, layout=layout, output_attentions=output_attentions, training=training
+            hidden_states, asking, layout=layout, output_attentions=output_attentions, training=training
         )
-        return self.residual_output(gathered, hidden_states, training=training), weights
+        return self.residual_output(gathered, asking, training=training), weights
 
 
 class TFElectraIntermediate(keras.layers.Layer):
@@ -145,10 +148,11 @@ class TFElectraLayer(keras.layers.Layer):
         hidden_states: Tensor,
         layout: PaddedLayout,
         output_attentions: bool = False,
+        is_last: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         attended, weights = self.attention(
-            hidden_states, layout=layout, output_attentions=output_attentions, training=training
+            hidden_states, layout=layout, output_attentions=output_attentions, is_last=is_last, training=training
         )
         return self.residual_output(self.intermediate(attended), attended, training=training), weights
 
@@ -208,10 +212,11 @@ class TFElectraEncoder(keras.layers.Layer):
             layout = replace(layout, row_shape=shape[:PADDED_RANK])
             hidden_states = ops.reshape(hidden_states, (-1, shape[-1]))  # [batch, length, hidden] -> [tokens, hidden]
         all_hidden_states, attentions = [hidden_states], []
-        for layer in self.layer:
+        for number, layer in enumerate(self.layer, 1):
+            is_last = number == len(self.layer) and not output_hidden_states
             run = _recomputing(layer) if self.recomputes and training else layer
             hidden_states, weights = run(
-                hidden_states, layout=layout, output_attentions=output_attentions, training=training
+                hidden_states, layout=layout, output_attentions=output_attentions, is_last=is_last, training=training
             )
             all_hidden_states.append(hidden_states)
             attentions.append(weights)

@@ -7,21 +7,18 @@ from pathlib import Path
 
 from electra_common import ElectraConfig, ElectraTokenizerFast
 from electra_common.tasks.fine_tuned import FineTuned
-from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE
 from electra_common.tasks.task_file import read_task_file
 from electra_tf.fine_tuning import task_class
 from electra_tf.processes import dtype_policy
 from electra_tf.task_predictions import predict_rows
 
 
-def open_fine_tuned(
-    folder: str | Path, *, batch_size: int = DEFAULT_BATCH_SIZE, precision: str = "float32"
-) -> FineTuned:
+def open_fine_tuned(folder: str | Path, *, batch_size: int | None = None, precision: str = "float32") -> FineTuned:
     """Return the model in a folder that ``electra finetune`` wrote, in either framework.
 
     Args:
         folder: such as ``results/seed-0/last``.
-        batch_size: most rows computed at once.
+        batch_size: most rows computed at once; None for as many as have 2,048 tokens together.
         precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers.
 
     Raises:

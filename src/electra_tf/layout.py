@@ -51,6 +51,10 @@ class PaddedLayout:
         smallest = float(ml_dtypes.finfo(dtype).min)
         return cls(ops.where(mask, ops.cast(0.0, dtype), ops.cast(smallest, dtype)))
 
+    def last_queries(self, hidden_states: Tensor) -> Tensor:
+        """Return those of the hidden states that the last layer computes: here all of them."""
+        return hidden_states
+
     def attend(
         self,
         query: Tensor,
@@ -167,6 +171,10 @@ class PackedLayout:
         """[tokens, ...] -> [batch, ...], the first token of each sequence, in the order of the batch."""
         return ops.take(packed, self.packing.first, axis=0)
 
+    def last_queries(self, hidden_states: Tensor) -> Tensor:
+        """Return those of the hidden states that the last layer computes: here all of them."""
+        return hidden_states
+
     def attend(
         self,
         query: Tensor,
@@ -180,7 +188,7 @@ class PackedLayout:
         """Attend within each sequence.
 
         Args:
-            query: [tokens, heads, head size], as are ``key`` and ``value``.
+            query: [tokens, heads, head size], as are ``key`` and ``value``; or one for each sequence, in their order.
             key: what is attended to.
             value: what is gathered.
             dropout: the layer that drops attention weights.
@@ -188,15 +196,42 @@ class PackedLayout:
             training: whether dropout is active.
 
         Returns:
-            The gathered values [tokens, heads, head size], and None.
+            The gathered values, one for each query, and None.
         """
-        gathered = []
+        inside = PaddedLayout(None)
+        gathered, start = [], 0
         for run in self.packing.runs:
-            inside = PaddedLayout(None, (run.sequences, run.length))
-            parts = (tensor[run.start : run.stop] for tensor in (query, key, value))  # [run's tokens, heads, head size]
-            values, _ = inside.attend(*parts, dropout=dropout, return_weights=False, training=training)
-            gathered.append(values)
+            stop = start + run.sequences * (run.length if query.shape[0] == key.shape[0] else 1)
+            parts = (query[start:stop], *(tensor[run.start : run.stop] for tensor in (key, value)))
+            # [run's tokens, heads, head size] -> [run's sequences, length, heads, head size]
+            inputs = (ops.reshape(part, (run.sequences, -1, *query.shape[1:])) for part in parts)
+            values, _ = inside.attend(*inputs, dropout=dropout, return_weights=False, training=training)
+            gathered.append(ops.reshape(values, (-1, *query.shape[1:])))  # [run's queries, heads, head size]
+            start = stop
         return ops.concatenate(gathered), None
+
+
+class FirstTokensLayout(PackedLayout):
+    """A packed layout for heads that look at first tokens alone: the last layer computes no others.
+
+    Hidden states of the last layer are then [batch, 1, hidden], or one a sequence of a packed row; where all layers'
+    hidden states are asked for, it is like any packed layout.
+    """
+
+    def last_queries(self, hidden_states: Tensor) -> Tensor:
+        """[tokens, hidden] -> [sequences, hidden], in the order of the row."""
+        return ops.take(hidden_states, self.packing.starts, axis=0)
+
+    def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
+        """As of any packed layout; first tokens alone [sequences, ...] -> [batch, 1, ...]."""
+        return super().unpack(packed, fill) if self._has_all_tokens(packed) else self.first(packed)[:, None]
+
+    def first(self, packed: Tensor) -> Tensor:
+        """[tokens, ...], or first tokens alone [sequences, ...] -> [batch, ...], in the order of the batch."""
+        return super().first(packed) if self._has_all_tokens(packed) else ops.take(packed, self.packing.order, axis=0)
+
+    def _has_all_tokens(self, packed: Tensor) -> bool:
+        return packed.shape[0] == len(self.packing.index)
 
 
 def _is_full(mask: Tensor) -> bool:

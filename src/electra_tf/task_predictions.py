@@ -11,9 +11,8 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from electra_common.length_buckets import plan_buckets
 from electra_common.tasks.features.rows import Row, pad_rows
-from electra_common.tasks.prediction_batches import DEFAULT_BATCH_SIZE, outputs_of_rows
+from electra_common.tasks.prediction_batches import outputs_of_rows, plan_batches
 from electra_tf.pretrained import TFElectraPreTrainedModel
 from electra_tf.processes import to_tensors
 
@@ -22,7 +21,7 @@ def predict_rows(
     model: TFElectraPreTrainedModel,
     rows: Sequence[Row],
     *,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     precision: str = "float32",
 ) -> list[dict[str, NDArray[Any]]]:
     """Return the outputs of each row by name, cut to its real length, without dropout.
@@ -30,7 +29,7 @@ def predict_rows(
     Args:
         model: one of those with a head for a task.
         rows: in any order.
-        batch_size: most rows computed at once.
+        batch_size: most rows computed at once; None for as many as have 2,048 tokens together.
         precision: of the arithmetic of layers; it must be the one that the model was made with.
 
     Raises:
@@ -39,8 +38,7 @@ def predict_rows(
     found: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
     _check_precision(model, precision)
     forward = _program(model, rows)
-    for bucket in plan_buckets(np.array([row.length for row in rows], np.int64), None, batch_size):
-        numbers = bucket.rows.tolist()
+    for numbers in plan_batches(rows, batch_size):
         batch = [rows[number] for number in numbers]
         arrays, _ = pad_rows(batch, pad_token_id=model.config.pad_token_id or 0)
         outputs = {name: np.asarray(tensor) for name, tensor in forward(to_tensors(arrays)).items()}

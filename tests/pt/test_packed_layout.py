@@ -18,7 +18,7 @@ from electra_pt import (  # noqa: E402
     ElectraForQuestionAnswering,
     ElectraModel,
 )
-from electra_pt.layout import PackedLayout  # noqa: E402
+from electra_pt.layout import FirstTokensLayout, PackedLayout  # noqa: E402
 
 # Weights five times as wide as in real models. LayerNorm over ten numbers amplifies rounding: at 0.3 it now and then
 # reaches the tolerance, from the order of a sum alone.
@@ -207,6 +207,49 @@ def test_dropout_and_recomputation_go_with_it(implementation):
     assert len(losses) == 3
 
 
+FIRST_TOKEN_HEADS = ("ElectraForSequenceClassification", "ElectraForMultipleChoice")
+
+
+@pytest.mark.parametrize("recomputes", [False, True])
+@pytest.mark.parametrize("head", FIRST_TOKEN_HEADS)
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(lengths=LENGTHS)
+def test_first_tokens_alone_give_the_same(head, recomputes, lengths):
+    model = model_of(head)
+    inputs, mask, labels = batch_of(lengths, head)
+    padded = model(**inputs, attention_mask=mask, **labels)
+    expected = gradients(model, padded.loss)
+    layout = FirstTokensLayout.from_mask(mask)
+    if recomputes:
+        model.gradient_checkpointing_enable()
+    found = model(**inputs, **labels, layout=layout)
+    assert_close("logits", padded.logits.detach(), found.logits.detach(), FORWARD)
+    for name, gradient in gradients(model, found.loss).items():
+        assert_close(name, expected[name], gradient, GRADIENT)
+    if head == FIRST_TOKEN_HEADS[0]:
+        row = model(**{name: layout.pack(tensor) for name, tensor in inputs.items()}, layout=layout)
+        assert_close("packed", padded.logits.detach(), row.logits.detach(), FORWARD)
+
+
+def test_first_tokens_alone_are_computed_by_the_last_layer():
+    model = model_of("ElectraModel").eval()
+    seen = []
+    for layer in model.encoder.layer:
+        layer.intermediate.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    inputs, mask, _ = batch_of([19, 1, 7])
+    padded = model(**inputs, attention_mask=mask, output_hidden_states=True)
+    seen.clear()
+    layout = FirstTokensLayout.from_mask(mask)
+    first = model(**inputs, layout=layout).last_hidden_state
+    assert seen == [(27, 40), (3, 40)]
+    assert_close("first", padded.last_hidden_state[:, :1].detach(), first.detach(), FORWARD)
+    whole = model(**inputs, layout=layout, output_hidden_states=True)
+    for number, states in enumerate(padded.hidden_states):
+        assert_close(
+            f"layer {number}", states[mask == 1].detach(), whole.hidden_states[number][mask == 1].detach(), FORWARD
+        )
+
+
 def test_fewer_tokens_are_computed():
     model = model_of("ElectraModel").eval()
     seen = []
@@ -247,6 +290,9 @@ def test_the_kernel_for_many_lengths_gives_the_same():
     padded = model(**inputs, attention_mask=mask).logits[mask == 1].float()
     packed = model(**inputs, layout=PackedLayout.from_mask(mask)).logits[mask == 1].float()
     assert (padded - packed).square().mean().sqrt() < 2**-6 * padded.square().mean().sqrt()
+    first = model.electra(**inputs, layout=FirstTokensLayout.from_mask(mask)).last_hidden_state.float()
+    every = model.electra(**inputs, attention_mask=mask).last_hidden_state[:, :1].float()
+    assert (every - first).square().mean().sqrt() < 2**-6 * every.square().mean().sqrt()
 
 
 def test_question_answering_gives_the_same_logits():

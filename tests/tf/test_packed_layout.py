@@ -14,7 +14,7 @@ tf = pytest.importorskip("tensorflow")
 import electra_tf  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
 from electra_tf import TFElectraForMultipleChoice, TFElectraForPreTraining, TFElectraModel  # noqa: E402
-from electra_tf.layout import PackedLayout  # noqa: E402
+from electra_tf.layout import FirstTokensLayout, PackedLayout  # noqa: E402
 from electra_tf.pretrained import canonical_state  # noqa: E402
 
 # Weights five times as wide as in real models. LayerNorm over ten numbers amplifies rounding: at 0.3 it now and then
@@ -66,10 +66,10 @@ def at_real_tokens(tensor, mask):
     return array[mask == 1] if array.shape[:2] == mask.shape else array
 
 
-def run(model, **arguments):
+def run(model, output_hidden_states=True, **arguments):
     """Return (output, gradients by canonical name)."""
     with tf.GradientTape() as tape:
-        output = model(**arguments, output_hidden_states=True)
+        output = model(**arguments, output_hidden_states=output_hidden_states)
     if "loss" not in output:
         return output, {}
     state = canonical_state(model)
@@ -91,6 +91,46 @@ def test_packed_equals_padded(models, head, lengths):
     assert bool(gradients) == bool(labels)
     for name, gradient in gradients.items():
         assert_close(name, expected[name], gradient, GRADIENT)
+
+
+FIRST_TOKEN_HEADS = ("TFElectraForSequenceClassification", "TFElectraForMultipleChoice")
+
+
+@pytest.mark.parametrize("recomputes", [False, True])
+@pytest.mark.parametrize("head", FIRST_TOKEN_HEADS)
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(lengths=LENGTHS)
+def test_first_tokens_alone_give_the_same(models, head, recomputes, lengths):
+    model = models[head]
+    inputs, mask, labels = batch_of(lengths, head)
+    layout = FirstTokensLayout.from_mask(mask)
+    model.electra.encoder.recomputes = recomputes
+    try:
+        padded, expected = run(model, **inputs, attention_mask=mask, **labels, output_hidden_states=False)
+        found, gradients = run(model, **inputs, **labels, layout=layout, output_hidden_states=False, training=True)
+    finally:
+        model.electra.encoder.recomputes = False
+    assert_close("logits", padded.logits, found.logits, FORWARD)
+    for name, gradient in gradients.items():
+        assert_close(name, expected[name], gradient, GRADIENT)
+    if head == FIRST_TOKEN_HEADS[0]:
+        row = model(**{name: layout.pack(tensor) for name, tensor in inputs.items()}, layout=layout)
+        assert_close("packed", padded.logits, row.logits, FORWARD)
+
+
+def test_first_tokens_alone_are_computed_by_the_last_layer(models):
+    model = models["TFElectraModel"]
+    inputs, mask, _ = batch_of([19, 1, 7])
+    layout = FirstTokensLayout.from_mask(mask)
+    padded = model(**inputs, attention_mask=mask, output_hidden_states=True)
+    assert layout.last_queries(layout.pack(padded.last_hidden_state)).shape == (3, 24)
+    first = model(**inputs, layout=layout).last_hidden_state
+    assert first.shape == (3, 1, 24)
+    assert_close("first", padded.last_hidden_state[:, :1], first, FORWARD)
+    whole = model(**inputs, layout=layout, output_hidden_states=True)
+    for number, states in enumerate(padded.hidden_states):
+        expected, found = (np.asarray(item)[mask == 1] for item in (states, whole.hidden_states[number]))
+        assert_close(f"layer {number}", expected, found, FORWARD)
 
 
 @pytest.mark.parametrize("head", [*HEADS[:-1], "TFElectraForQuestionAnswering"])

@@ -22,7 +22,7 @@ def evaluate(
     framework: str | None,
     columns: Mapping[str, Any],
     out: Path | None,
-    batch_size: int,
+    batch_size: int | None,
     precision: str,
     as_json: bool,
 ) -> int:

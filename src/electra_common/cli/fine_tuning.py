@@ -10,7 +10,9 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Framework = Annotated[str | None, typer.Option(help="pt or tf; by default PyTorch where it is installed.")]
 Precision = Annotated[str, typer.Option(help="float32 or bfloat16.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Most rows computed at once.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Most rows computed at once; by default as many as have 2,048 tokens.")
+]
 FineTunedModel = Annotated[Path, typer.Argument(help="Folder of a fine-tuned model, such as RESULTS/seed-0/last.")]
 Text = Annotated[str | None, typer.Option(help="Column of the text (of the question), by name or number from 0.")]
 Pair = Annotated[str | None, typer.Option(help="Column of the second text (of the context).")]
@@ -113,7 +115,7 @@ def evaluate_command(
     name: Id = None,
     out: Annotated[Path | None, typer.Option(help="Folder for predictions and pictures.")] = None,
     framework: Framework = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     precision: Precision = "float32",
     json: Json = False,
 ) -> None:
@@ -150,7 +152,7 @@ def predict_command(
     choices: Choices = None,
     name: Id = None,
     framework: Framework = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     precision: Precision = "float32",
     json: Json = False,
 ) -> None:

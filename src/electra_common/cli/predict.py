@@ -32,7 +32,7 @@ def predict(
     pair: str | None,
     framework: str | None,
     columns: Mapping[str, Any],
-    batch_size: int,
+    batch_size: int | None,
     precision: str,
     as_json: bool,
 ) -> int:
