@@ -71,10 +71,12 @@ $(TRANSFORMERS_4)/.installed:
 	$(TRANSFORMERS_4)/bin/python -m pip install -q transformers==4.57.6 tf_keras tensorflow-cpu h5py torch safetensors
 	touch $@
 
-# A run of pre-training is killed twenty times at random moments in each framework, and must end in the same bits.
+# Runs are killed twenty times at random moments in each framework, and must end in the same bits.
 check-kills: $(STAMP)
-	cd tests && ../$(BIN)/python -m support.killed_runs pt 20
-	cd tests && ../$(BIN)/python -m support.killed_runs tf 20
+	cd tests && ../$(BIN)/python -m support.killed_runs pt pretraining 20
+	cd tests && ../$(BIN)/python -m support.killed_runs tf pretraining 20
+	cd tests && ../$(BIN)/python -m support.killed_runs pt fine-tuning 20
+	cd tests && ../$(BIN)/python -m support.killed_runs tf fine-tuning 20
 
 # What takes long and guards what seldom changes: compiling to machine code, a word of 50 MB, random kills, memory.
 check-thorough: $(STAMP)

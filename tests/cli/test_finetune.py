@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from support.fine_tuning_runs import (
     write_data,
     write_start,
 )
+from support.killed_runs import kill_and_compare
 from support.tolerances import BFLOAT16_LOSS, FORWARD, GRADIENT
 
 FAMILY, PREFIX = ("pt", "") if is_installed("torch") else ("tf", "TF")
@@ -343,6 +345,12 @@ def test_half_precision_loses_little(data, start, train, tmp_path):
     assert losses["bfloat16"] != losses["float32"]
 
 
+@pytest.mark.thorough
+def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path):
+    """`make check-kills` does it twenty times, in both frameworks."""
+    assert len(kill_and_compare(FAMILY, "fine-tuning", tmp_path, kills=2)) == 2
+
+
 # Evaluate and predict -------------------------------------------------------------------------------------------------
 
 
@@ -384,6 +392,32 @@ def test_a_table_comes_back_with_answers_in_its_order(runs, data, electra, tmp_p
 
 
 @pytest.mark.once
+def test_a_test_set_of_glue_has_columns_of_its_own(runs, electra, tmp_path):
+    """As CoLA's: numbers, labels and texts in columns without names; of the test set a header, numbers and texts."""
+    out, _ = runs("classification")
+    expected = records(out / "seed-0" / "predictions.jsonl")
+    glue = {"text": 3, "label": 1, "header": False, "quoting": False,
+            "test_columns": {"header": True, "text": 1, "label": None}}  # fmt: skip
+    model = shutil.copytree(out / "seed-0" / "last", tmp_path / "model")
+    values = json.loads((model / "task.json").read_text())
+    (model / "task.json").write_text(json.dumps(values | {"task": values["task"] | glue}))
+    lines = {
+        "dev": [f"x\t0\t\t{row['text']}" for row in expected],
+        "test": ["index\tsentence", *(f"{n}\t{row['text']}" for n, row in enumerate(expected))],
+    }
+    for split, rows in lines.items():
+        file = tmp_path / f"{split}.tsv"
+        file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        code, printed, errors = electra(
+            "predict", model, "--file", file, *(["--split", split] if split == "test" else [])
+        )
+        found = printed.splitlines()[1 if split == "test" else 0 :]
+        assert (code, len(found)) == (0, len(expected)), errors
+        assert [row.split("\t")[-2] for row in found] == [row["predicted"] for row in expected]
+    assert printed.startswith("index\tsentence\tprediction\tscore\n")
+
+
+@pytest.mark.once
 def test_lines_of_words_come_back_as_lines_of_tags(runs, electra, tmp_path):
     out, _ = runs("tagging")
     (tmp_path / "in.txt").write_text("Paris is nice\nwho lives in London ?\n", encoding="utf-8")
@@ -402,7 +436,9 @@ def test_texts_on_the_command_line_are_answered(runs, electra):
     assert answer["answer"] in "Ada wrote it."
     wrong = {
         ("Who?",): "needs --context",
-        ("Who?", "--context", "She.", "--out", "x"): "--out and columns go with --file",
+        ("Who?", "--context", "She.", "--out", "x"): "--out, --split and columns go with --file",
+        ("Who?", "--context", "She.", "--split", "test"): "--out, --split and columns go with --file",
+        ("--file", "x.jsonl", "--split", "held-out"): "split must be one of train, dev, test",
         ("--file", "x.jsonl", "--context", "She."): "--context goes with texts",
         ("--file", "x.jsonl", "--json"): "--json with --file needs --out",
     }

@@ -224,7 +224,7 @@ def test_a_vocabulary_of_another_corpus_is_refused(data, tmp_path):
 @pytest.mark.thorough
 def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path):
     """`make check-kills` does it twenty times, in both frameworks."""
-    assert len(kill_and_compare("pt", tmp_path, kills=2)) == 2
+    assert len(kill_and_compare("pt", "pretraining", tmp_path, kills=2)) == 2
 
 
 def test_a_run_goes_on_from_googles_checkpoint_with_its_step_and_its_adam(tmp_path, capsys):

@@ -147,6 +147,9 @@ def predict_command(
         str | None, typer.Option(help="Text lines, CSV, TSV, JSON lines, parquet, or the task's form; - for lines.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="With --file, whose columns it has: dev (the default) or test, as in GLUE.")
+    ] = None,
     text: Text = None,
     pair: Pair = None,
     choices: Choices = None,
@@ -167,6 +170,7 @@ def predict_command(
             out=out,
             pair=context,
             framework=framework,
+            split=split,
             columns=_columns(text=text, pair=pair, label=None, choices=choices, name=name),
             batch_size=batch_size,
             precision=precision,

@@ -31,6 +31,7 @@ def predict(
     out: Path | None,
     pair: str | None,
     framework: str | None,
+    split: str | None,
     columns: Mapping[str, Any],
     batch_size: int | None,
     precision: str,
@@ -39,7 +40,7 @@ def predict(
     """Answer; the answers go to standard output, or to a file."""
     if bool(texts) == (file is not None):
         raise ValueError("give either texts or --file; - stands for lines of standard input")
-    _check_use(bool(texts), context=pair, out=out, columns=columns, as_json=as_json)
+    _check_use(bool(texts), context=pair, out=out, split=split, columns=columns, as_json=as_json)
     _, module = load_module(framework, "fine_tuned")
     fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
     if texts:
@@ -47,7 +48,8 @@ def predict(
         _show(texts, list(fine_tuned.predictions(examples)), as_json)
         return 0
     assert file is not None
-    task = fine_tuned.task.with_changes(**{name: value for name, value in columns.items() if value is not None})
+    changes = {name: value for name, value in columns.items() if value is not None}
+    task = fine_tuned.task.for_split(split or "dev").with_changes(**changes)
     with _counted(fine_tuned.predictions, shown=out is not None) as answers:
         if out is None:
             return _to_standard_output(lambda stream: answer_file(task, file, answers, stream))
@@ -61,11 +63,17 @@ def predict(
 
 
 def _check_use(
-    has_texts: bool, *, context: str | None, out: Path | None, columns: Mapping[str, Any], as_json: bool
+    has_texts: bool,
+    *,
+    context: str | None,
+    out: Path | None,
+    split: str | None,
+    columns: Mapping[str, Any],
+    as_json: bool,
 ) -> None:
     """Refuse options that would be taken and not looked at."""
-    if has_texts and (out is not None or columns):
-        raise ValueError("--out and columns go with --file; texts on the command line are answered here")
+    if has_texts and (out is not None or split is not None or columns):
+        raise ValueError("--out, --split and columns go with --file; texts on the command line are answered here")
     if not has_texts and context is not None:
         raise ValueError("--context goes with texts; in a file, --pair names its column")
     if not has_texts and out is None and as_json:

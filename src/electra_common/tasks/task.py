@@ -123,7 +123,9 @@ class Task:
         return ARCHITECTURES[self.kind]
 
     def for_split(self, split: str) -> Self:
-        """Return the task with the columns of a split."""
+        """Return the task with the columns of a split; raises ValueError where there is no such split."""
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}; found {split!r}")
         return self.with_changes(**self.test_columns) if split == "test" else self
 
     def with_changes(self, **changes: Any) -> Self:
