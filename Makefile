@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # module fixtures are made once; whichever is done first takes half of what the other still has.
 PARALLEL := -n 2 --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
-# Of the 1,000 ways to damage each form of a checkpoint, make test takes 400 and make check-thorough all.
+# Of every 1,000 ways to damage a checkpoint, make test takes 400 and make check-thorough all.
 FEWER := ELECTRA_FUZZ_CASES=400
 
 .DEFAULT_GOAL := help
@@ -81,7 +81,7 @@ check-kills: $(STAMP)
 # What takes long and guards what seldom changes: compiling to machine code, a word of 50 MB, random kills, memory.
 check-thorough: $(STAMP)
 	$(ONE_THREAD) $(PYTEST) -m thorough
-	$(ONE_THREAD) $(PYTEST) tests/common/weights/test_fuzz.py
+	$(ONE_THREAD) $(PYTEST) tests/common/weights
 
 # Half an hour; make test takes every assigned character with the options of the released models, and samples of the rest.
 check-unicode: $(STAMP)

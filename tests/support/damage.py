@@ -1,5 +1,6 @@
 """Damaged files by the hundred, each made from a seed, and how a reader of one format takes them."""
 
+import os
 import random
 import tracemalloc
 
@@ -8,6 +9,11 @@ import numpy as np
 from electra_common import CheckpointError
 
 SLACK_BYTES = 8 << 20
+
+
+def damaged_cases(usual):
+    """Return how many cases a test makes: its usual number, or the share of it that ELECTRA_FUZZ_CASES is of 1,000."""
+    return usual * int(os.environ.get("ELECTRA_FUZZ_CASES", "1000")) // 1000
 
 
 def truncations(content, name, count):

@@ -112,14 +112,19 @@ def _download(name: str, options: dict[str, Any]) -> Path:
     import huggingface_hub
 
     try:
-        names = huggingface_hub.HfApi().list_repo_files(name, revision=options["revision"])
+        # Not list_repo_files, which asks again and again for 23 seconds before it says that there is no network.
+        siblings = huggingface_hub.HfApi().model_info(name, revision=options["revision"]).siblings or []
     except (huggingface_hub.errors.RepositoryNotFoundError, huggingface_hub.errors.RevisionNotFoundError):
         raise
     except Exception:
         with suppress(Exception):  # the first error says more than "not in the cache"
             return _from_cache(name, options)
         raise
-    return Path(huggingface_hub.snapshot_download(name, **options, allow_patterns=wanted_files(names)))
+    return Path(
+        huggingface_hub.snapshot_download(
+            name, **options, allow_patterns=wanted_files(item.rfilename for item in siblings)
+        )
+    )
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:

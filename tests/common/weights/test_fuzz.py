@@ -16,10 +16,11 @@ import pytest
 
 from electra_common import CheckpointError, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
+from support.damage import damaged_cases
 from support.every_form import FORMS, arrays, write_form
 from support.tiny_networks import stored
 
-CASES = int(os.environ.get("ELECTRA_FUZZ_CASES", "1000"))
+CASES = damaged_cases(1000)
 SLACK = 8 << 20
 MEASURED = 8  # one case in so many is held to its share of memory to the byte, all of them to the address space
 ADDRESS_SPACE = 256 << 20

@@ -17,10 +17,11 @@ from electra_common.weights.loading import plan_loading
 from electra_common.weights.saving import save_folder
 from support import tiny_networks as tiny
 from support.bundle_writer import write_bundle
+from support.damage import damaged_cases
 from support.fixtures import GOOGLE, TRANSFORMERS
 from support.lies import lie_about_bundle, lie_about_safetensors
 
-CASES = 200
+CASES = damaged_cases(200)
 GOOGLE_CLASSES = ("ElectraForPreTraining", "ElectraForMaskedLM")
 SLACK_BYTES = 8 << 20
 

@@ -16,6 +16,7 @@ from electra_common import CheckpointError
 from electra_common.weights.formats.pytorch_bin import read_pytorch_bin
 from electra_common.weights.formats.pytorch_bin_writer import write_pytorch_bin
 from support import torch_files as torch
+from support.damage import damaged_cases
 from support.fixtures import TRANSFORMERS
 from support.tiny_networks import assert_same_bytes, random_arrays, stored
 from support.torch_files import group, integer, items, name_of, pickled, state, storage, tensor, text
@@ -450,7 +451,7 @@ def test_a_stream_that_lies_is_refused(lie, refused):
 
 # Damage -------------------------------------------------------------------------------------------------------------
 
-CASES = 250
+CASES = damaged_cases(250)
 ARRAYS = random_arrays({"first": (3, 5), "second": (7,), "third": (2, 3, 11), "fourth": ()})
 
 

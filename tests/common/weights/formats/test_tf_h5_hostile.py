@@ -15,10 +15,11 @@ import pytest
 
 from electra_common import CheckpointError
 from electra_common.weights.formats.tf_h5 import read_tf_h5
+from support.damage import damaged_cases
 from support.fixtures import TRANSFORMERS
 from support.keras_h5 import expected_of, layers_of, write_keras
 
-CASES = 250
+CASES = damaged_cases(250)
 SLACK_BYTES = 1 << 20
 NAME = "tf_electra_model_3/electra/x:0"
 
