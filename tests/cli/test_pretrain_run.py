@@ -52,6 +52,7 @@ def test_it_tells_lines_while_it_goes_and_an_object_at_the_end(finished):
     assert lines[0].endswith("left")
 
 
+@pytest.mark.once  # the files of a run are written by no framework
 def test_a_full_disk_ends_a_run_with_one_line_and_its_last_checkpoint(data, finished, tmp_path):
     """The limit lets the log be written and no checkpoint; without it, the run ends as if nothing had been."""
     whole, _ = finished

@@ -75,10 +75,11 @@ def test_a_run_in_pieces_ends_in_the_same_bits(data, whole_run, tmp_path):
     assert_same_bits(whole_run, tmp_path / "pieces")
 
 
-def test_micro_batches_add_up_to_the_batch_and_compiling_changes_nothing(data, tmp_path):
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_micro_batches_add_up_to_the_batch_and_compiling_changes_nothing(data, tmp_path, compiled):
     options = {"evaluate_every": 0, "stop_at": 6}
     pretrain(tiny_settings(data, tmp_path / "one", **options), quiet=True)
-    pretrain(tiny_settings(data, tmp_path / "two", accumulation=2, compile=True, **options), quiet=True)
+    pretrain(tiny_settings(data, tmp_path / "two", accumulation=2, compile=compiled, **options), quiet=True)
     expected, found = last_state(tmp_path / "one"), last_state(tmp_path / "two")
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4, err_msg=name)
