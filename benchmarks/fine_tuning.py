@@ -186,8 +186,10 @@ def measure_fine_tuning(network: str, folder: Path, vocabulary: Path, texts: Tex
     """
     folder.mkdir(parents=True)
     make_encoder(network, folder / "network", vocabulary)
-    settings = _settings(folder / "network", how)
-    (folder / "settings.json").write_text(json.dumps({**settings, "labels": texts.labels}), encoding="utf-8")
+    changes = _changes(how)
+    settings = _settings(folder / "network", changes)
+    given = {**settings, "labels": texts.labels, "changes": changes}
+    (folder / "settings.json").write_text(json.dumps(given), encoding="utf-8")
     _write(folder / "train.jsonl", texts.train)
     _write(folder / "warm-up.jsonl", texts.train[:_WARM_UP_ROWS])
     _write(folder / "held-out.jsonl", texts.held_out)
@@ -222,14 +224,17 @@ def measure_fine_tuning(network: str, folder: Path, vocabulary: Path, texts: Tex
     return FineTuning(network, texts, settings, programs)
 
 
-def _settings(network: Path, how: How) -> dict[str, Any]:
-    """Return our settings for a network's size, without what the Trainer has not: rates that differ by layer."""
+def _changes(how: How) -> list[str]:
+    """Return what differs from our usual settings, such as rates that differ by layer, which the Trainer has not."""
+    rate = [] if how.learning_rate is None else [f"learning_rate={how.learning_rate}"]
+    return ["layer_decay=1.0", f"epochs={how.epochs}", *rate]
+
+
+def _settings(network: Path, changes: Sequence[str]) -> dict[str, Any]:
+    """Return our settings for a network's size."""
     from electra_common import ElectraConfig
 
     hidden_size = ElectraConfig.from_pretrained(network).hidden_size
-    changes = ["layer_decay=1.0", f"epochs={how.epochs}"]
-    if how.learning_rate is not None:
-        changes.append(f"learning_rate={how.learning_rate}")
     return settings_for(find_task("classification"), hidden_size, changes).as_dict()
 
 

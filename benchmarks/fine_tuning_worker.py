@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.fine_tuning_worker SIDE FOLDER THREADS CLOCK, where the side is ``ours``, ``peer`` (the
 Trainer of transformers) or ``peer-by-length`` (the same, with rows of like length together). The peer's environment
 need not have this library, so nothing of it is imported for the peer. FOLDER holds ``network``, ``settings.json`` (the
-fields of our fine-tuning settings, and the labels), and texts with labels as lines of JSON.
+fields of our fine-tuning settings, which of them were asked for, and the labels), and texts with labels as lines of JSON.
 
 Neither side measures, saves or evaluates while it trains; both make rows of ids of all texts before the clock starts.
 """
@@ -23,13 +23,13 @@ from benchmarks.worker_loop import CLOCKS, answer_lines
 SIDE, FOLDER, THREADS, CLOCK = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), CLOCKS[sys.argv[4]]
 NETWORK = FOLDER / "network"
 VALUES = json.loads((FOLDER / "settings.json").read_text(encoding="utf-8"))
-LABELS = tuple(VALUES.pop("labels"))
+LABELS, CHANGES = tuple(VALUES.pop("labels")), VALUES.pop("changes")
 HELD_OUT = "held-out.jsonl"
 LOG_EVERY = 500  # the Trainer's own
 
 
 def train_ours(file, seed):
-    """Train with the library's loop, every setting given; return seconds, and what answers."""
+    """Train with the library's loop; return seconds, and what answers."""
     from electra_common.tasks.data import make_features, read_all
     from electra_common.tasks.job import DataChoice, make_job
     from electra_common.tasks.run import read_outputs
@@ -45,7 +45,7 @@ def train_ours(file, seed):
             DataChoice(files={"train": FOLDER / file}, changes={"labels": LABELS}),
             Path(out) / "run",
             model=str(NETWORK),
-            changes=[f"{name}={json.dumps(value)}" for name, value in VALUES.items()],
+            changes=CHANGES,
             seeds=(seed,),
             save_every=0,
             log_every=LOG_EVERY,

@@ -43,6 +43,8 @@ class Worker:
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
+            with suppress(subprocess.TimeoutExpired):  # it may still be writing what it died of
+                self._process.wait(timeout=10)
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
             command = " ".join(map(str, self._process.args))  # type: ignore[arg-type]

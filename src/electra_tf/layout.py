@@ -231,7 +231,7 @@ class FirstTokensLayout(PackedLayout):
         return super().first(packed) if self._has_all_tokens(packed) else ops.take(packed, self.packing.order, axis=0)
 
     def _has_all_tokens(self, packed: Tensor) -> bool:
-        return packed.shape[0] == len(self.packing.index)
+        return bool(packed.shape[0] == len(self.packing.index))
 
 
 def _is_full(mask: Tensor) -> bool:
