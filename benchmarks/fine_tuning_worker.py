@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.fine_tuning_worker SIDE FOLDER THREADS CLOCK, where the side is ``ours``, ``peer`` (the
 Trainer of transformers) or ``peer-by-length`` (the same, with rows of like length together). The peer's environment
 need not have this library, so nothing of it is imported for the peer. FOLDER holds ``network``, ``settings.json`` (the
-fields of our fine-tuning settings, which of them were asked for, and the labels), and texts with labels as lines of JSON.
+fields of our fine-tuning settings, which of them were asked for, and the labels), and texts with labels as lines of
+JSON.
 
 Neither side measures, saves or evaluates while it trains; both make rows of ids of all texts before the clock starts.
 """
