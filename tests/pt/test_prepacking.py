@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import electra_pt  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
-from electra_pt import PackedLayout  # noqa: E402
+from electra_pt import FirstTokensLayout, PackedLayout  # noqa: E402
+from electra_pt.encoder import ElectraLayer  # noqa: E402
 from electra_pt.prepacking import prepack_weights, undo_prepacking  # noqa: E402
 
 # All but the joint model, which is for training.
@@ -30,6 +31,8 @@ CONFIG = ElectraConfig(
 IDS = torch.arange(1, 27).reshape(2, 13)
 MASK = torch.tensor([[1] * 13, [1] * 5 + [0] * 8])
 LAYERS_OF_THE_DISCRIMINATOR = 1 + 2 * 6 + 2
+# Queries, keys and values in one product, and two that take in a residual sum.
+PRODUCTS = {"mkldnn._linear_pointwise": 1 + 2 * 2 + 2, "mkldnn._linear_pointwise.binary": 2 * 2}
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 
@@ -77,10 +80,16 @@ def test_rows_of_any_length_and_packed_rows(length):
     model = discriminator()
     mask = (torch.arange(length) < torch.tensor([[length], [1]])).long()
     inputs = {"input_ids": torch.arange(1, 2 * length + 1).view(2, length), "layout": PackedLayout.from_mask(mask)}
+    first = {**inputs, "layout": FirstTokensLayout.from_mask(mask)}
     with torch.inference_mode():
-        expected = model(**inputs).logits
+        expected, first_expected = model(**inputs).logits, model(**first).logits
         prepack_weights(model)
         assert_close("logits", expected, model(**inputs).logits, FORWARD)
+        assert_close("first tokens", first_expected, model(**first).logits, FORWARD)
+
+
+def products_of(model):
+    return {name: count for name, count in kernels_of(model).items() if name.startswith("mkldnn._linear_pointwise")}
 
 
 def test_every_linear_layer_runs_on_the_copy_until_it_is_undone():
@@ -88,11 +97,14 @@ def test_every_linear_layer_runs_on_the_copy_until_it_is_undone():
     assert kernels_of(model)["aten.addmm"] == LAYERS_OF_THE_DISCRIMINATOR
     prepack_weights(model)
     counts = kernels_of(model)
-    assert counts["mkldnn._linear_pointwise"] == LAYERS_OF_THE_DISCRIMINATOR
+    assert products_of(model) == PRODUCTS
     assert "aten.addmm" not in counts
+    assert counts["aten.gelu"] == 1  # of the head
     undo_prepacking(model)
     assert kernels_of(model)["aten.addmm"] == LAYERS_OF_THE_DISCRIMINATOR
-    assert "packed" not in vars(model.electra.embeddings_project)
+    left = [name for module in model.modules() for name in vars(module) if name.startswith("packed")]
+    assert left == []
+    assert type(model.electra.encoder.layer[0]) is ElectraLayer
 
 
 def test_parameters_stay_what_they_are():
@@ -119,16 +131,67 @@ def test_copies_of_a_model_are_prepacked_too():
         expected = model(IDS).logits
         for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
             assert torch.equal(other(IDS).logits, expected)
-            assert kernels_of(other)["mkldnn._linear_pointwise"] == LAYERS_OF_THE_DISCRIMINATOR
+            assert products_of(other) == PRODUCTS
 
 
-def test_hooks_on_linear_layers_are_called():
+PARTS = (
+    "attention", "attention.self", "attention.self.query", "attention.output", "attention.output.dense",
+    "attention.output.dropout", "intermediate", "intermediate.dense", "output", "output.dropout", "output.LayerNorm",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_hooks_anywhere_in_a_layer_are_called_with_what_they_always_saw(name):
     model = discriminator()
     seen = []
-    model.electra.encoder.layer[1].attention.self.query.register_forward_hook(lambda *_: seen.append("query"))
+    part = model.electra.encoder.layer[1].get_submodule(name)
+    part.register_forward_hook(lambda module, inputs, output: seen.append((inputs, output)))
+    kernels_of(model)
     prepack_weights(model)
     kernels_of(model)
-    assert seen == ["query"]
+    expected, found = seen
+    for one, other in zip(leaves(expected), leaves(found), strict=True):
+        assert_close(name, one, other, FORWARD)
+
+
+def leaves(values):
+    """Return the tensors in nested tuples."""
+    if isinstance(values, tuple):
+        return [tensor for value in values for tensor in leaves(value)]
+    return [values] if isinstance(values, torch.Tensor) else []
+
+
+@pytest.mark.parametrize("name", ["attention.self.key", "attention.output.dense", "intermediate.dense"])
+def test_a_module_put_in_another_ones_place_is_used(name):
+    model = discriminator()
+    prepack_weights(model)
+    layer = model.electra.encoder.layer[0]
+    old = layer.get_submodule(name)
+    layer.set_submodule(name, torch.nn.Linear(old.in_features, old.out_features))
+    with torch.no_grad():
+        found = model(IDS).logits
+        undo_prepacking(model)
+        assert_close("logits", model(IDS).logits, found, FORWARD)
+
+
+@torch.no_grad()
+def test_biases_may_change():
+    model = discriminator()
+    prepack_weights(model)
+    for parameter in (module.bias for module in model.modules() if isinstance(module, torch.nn.Linear)):
+        parameter.add_(0.25)
+    found = model(IDS).logits
+    undo_prepacking(model)
+    assert_close("logits", model(IDS).logits, found, FORWARD)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu_new"])
+@torch.no_grad()
+def test_other_activations_are_computed_as_ever(activation):
+    model = electra_pt.ElectraForPreTraining(CONFIG.replace(hidden_act=activation)).eval()
+    expected = model(IDS).logits
+    prepack_weights(model)
+    assert_close("logits", expected, model(IDS).logits, FORWARD)
 
 
 # Refused --------------------------------------------------------------------------------------------------------------
