@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from electra_pt.activations import activation
+from electra_pt.dropout import Dropout
 from electra_pt.encoder import (
     ElectraAttention,
     ElectraIntermediate,
@@ -58,7 +59,7 @@ def prepack_weights(model: nn.Module) -> None:
         layer.__class__ = _PrepackedLinear
         layer.pack()
     for module in model.modules():
-        if type(module) in (ElectraLayer, _PrepackedLayer):
+        if type(module) in (ElectraLayer, _PrepackedLayer) and _parts_as_built(module):
             module.__class__ = _PrepackedLayer
             module.pack()  # type: ignore[operator]
 
@@ -166,20 +167,11 @@ class _PrepackedLayer(_Packed, ElectraLayer):
         return second.LayerNorm(_packed(second).plus(widened, attended)), None
 
     def _may_fuse(self) -> bool:
+        """Whether the steps come to what the modules inside would come to, and none of these is looked at."""
         if self.training or torch.is_grad_enabled() or _uses_parameters():
             return False
-        attention = self.attention
-        parts = (attention, self.intermediate, self.output)
-        if tuple(map(type, parts)) != (ElectraAttention, ElectraIntermediate, ElectraResidualOutput):
-            return False
-        inside = (attention.self, attention.output)
-        if tuple(map(type, inside)) != (ElectraSelfAttention, ElectraResidualOutput):
-            return False
-        linear = (*self._projections(), *(part.dense for part in (attention.output, self.intermediate, self.output)))
-        if any(type(layer) is not _PrepackedLinear for layer in linear):
-            return False
-        dropouts = (attention.output.dropout, self.output.dropout)
-        if any(part._forward_hooks or part._forward_pre_hooks for part in (*parts, *inside, *linear, *dropouts)):
+        parts = _parts_as_built(self)
+        if not parts or any(part._forward_hooks or part._forward_pre_hooks for part in parts):
             return False
         return self.intermediate.activation is activation("gelu") and self._biases() == self.packed_bias_from
 
@@ -189,6 +181,25 @@ class _PrepackedLayer(_Packed, ElectraLayer):
 
     def _biases(self) -> tuple[tuple[int, int], ...]:
         return tuple(_state(projection.bias) for projection in self._projections())
+
+
+_KINDS: Final = (
+    *(ElectraAttention, ElectraIntermediate, ElectraResidualOutput, ElectraSelfAttention, ElectraResidualOutput),
+    *(Dropout, Dropout),
+    *(_PrepackedLinear,) * 6,
+)
+
+
+def _parts_as_built(layer: Any) -> tuple[nn.Module, ...]:
+    """Return the modules in a layer that a fused step goes past; none where one has another in its place."""
+    try:
+        attention, intermediate, output = layer.attention, layer.intermediate, layer.output
+        own, first = attention.self, attention.output
+        linear = (own.query, own.key, own.value, first.dense, intermediate.dense, output.dense)
+        parts = (attention, intermediate, output, own, first, first.dropout, output.dropout, *linear)
+    except AttributeError:
+        return ()
+    return parts if tuple(map(type, parts)) == _KINDS else ()
 
 
 def _packed(part: nn.Module) -> _PrepackedLinear:

@@ -161,13 +161,23 @@ def leaves(values):
     return [values] if isinstance(values, torch.Tensor) else []
 
 
-@pytest.mark.parametrize("name", ["attention.self.key", "attention.output.dense", "intermediate.dense"])
-def test_a_module_put_in_another_ones_place_is_used(name):
+class Doubled(torch.nn.Module):
+    def forward(self, inputs):
+        return 2 * inputs
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+@pytest.mark.parametrize("name", ["attention.self.key", "attention.output.dense", "output.dropout"])
+def test_a_module_put_in_another_ones_place_is_used(name, is_early):
     model = discriminator()
-    prepack_weights(model)
+    if not is_early:
+        prepack_weights(model)
     layer = model.electra.encoder.layer[0]
     old = layer.get_submodule(name)
-    layer.set_submodule(name, torch.nn.Linear(old.in_features, old.out_features))
+    is_linear = isinstance(old, torch.nn.Linear)
+    layer.set_submodule(name, torch.nn.Linear(old.in_features, old.out_features) if is_linear else Doubled())
+    if is_early:
+        prepack_weights(model)
     with torch.no_grad():
         found = model(IDS).logits
         undo_prepacking(model)
