@@ -16,7 +16,9 @@ from electra_pt.task_predictions import predict_rows
 
 
 def open_fine_tuned(folder: str | Path, *, batch_size: int | None = None, precision: str = "float32") -> FineTuned:
-    """Return the model in a folder that ``electra finetune`` wrote, in either framework.
+    """Return the model in a folder that ``electra finetune`` wrote, in either framework, to answer and not to train.
+
+    In float32 on a CPU its weights are prepacked (:func:`~electra_pt.prepacking.prepack_weights`), a second copy.
 
     Args:
         folder: such as ``results/seed-0/last``.

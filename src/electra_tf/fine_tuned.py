@@ -14,7 +14,7 @@ from electra_tf.task_predictions import predict_rows
 
 
 def open_fine_tuned(folder: str | Path, *, batch_size: int | None = None, precision: str = "float32") -> FineTuned:
-    """Return the model in a folder that ``electra finetune`` wrote, in either framework.
+    """Return the model in a folder that ``electra finetune`` wrote, in either framework, to answer and not to train.
 
     Args:
         folder: such as ``results/seed-0/last``.
