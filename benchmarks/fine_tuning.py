@@ -184,15 +184,7 @@ def measure_fine_tuning(network: str, folder: Path, vocabulary: Path, texts: Tex
     Raises:
         RuntimeError: a process ended.
     """
-    folder.mkdir(parents=True)
-    make_encoder(network, folder / "network", vocabulary)
-    changes = _changes(how)
-    settings = _settings(folder / "network", changes)
-    given = {**settings, "labels": texts.labels, "changes": changes}
-    (folder / "settings.json").write_text(json.dumps(given), encoding="utf-8")
-    _write(folder / "train.jsonl", texts.train)
-    _write(folder / "warm-up.jsonl", texts.train[:_WARM_UP_ROWS])
-    _write(folder / "held-out.jsonl", texts.held_out)
+    settings = prepare(network, folder, vocabulary, texts, how)
     sides = [side for side in NAMES if side != "peer-by-length" or how.by_length]
     clock = "processor" if how.is_shared else "wall"
     with ExitStack() as stack:
@@ -222,6 +214,20 @@ def measure_fine_tuning(network: str, folder: Path, vocabulary: Path, texts: Tex
             for side, worker in workers.items()
         )
     return FineTuning(network, texts, settings, programs)
+
+
+def prepare(network: str, folder: Path, vocabulary: Path, texts: Texts, how: How) -> dict[str, Any]:
+    """Write what both sides read, and return the settings; arguments as of :func:`measure_fine_tuning`."""
+    folder.mkdir(parents=True)
+    make_encoder(network, folder / "network", vocabulary)
+    changes = _changes(how)
+    settings = _settings(folder / "network", changes)
+    given = {**settings, "labels": texts.labels, "changes": changes}
+    (folder / "settings.json").write_text(json.dumps(given), encoding="utf-8")
+    _write(folder / "train.jsonl", texts.train)
+    _write(folder / "warm-up.jsonl", texts.train[:_WARM_UP_ROWS])
+    _write(folder / "held-out.jsonl", texts.held_out)
+    return settings
 
 
 def _changes(how: How) -> list[str]:

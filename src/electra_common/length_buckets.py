@@ -71,7 +71,8 @@ def plan_full_batches(lengths: NDArray[np.int64], most_tokens: int) -> Iterator[
     order = np.argsort(lengths, kind="stable")
     ascending, start = lengths[order], 0
     while start < order.size:
-        tokens = ascending[start:] * np.arange(1, order.size - start + 1)
+        longest = ascending[start : start + max(1, most_tokens)]  # no batch has more rows than tokens
+        tokens = longest * np.arange(1, longest.size + 1)
         stop = start + max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
         yield Bucket(order[start:stop], max(1, int(ascending[stop - 1])))
         start = stop

@@ -1,7 +1,7 @@
 """Weights in oneDNN's own order, for answering on the CPU: faster products for the price of a copy.
 
 Nothing of this is on the ordinary path; a model that was never prepacked knows nothing of it. A compiler packs weights
-by itself and Keras leaves them to TensorFlow, so this file has no twin.
+by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 from electra_pt.activations import activation
 from electra_pt.dropout import Dropout
@@ -23,6 +24,7 @@ from electra_pt.encoder import (
 from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
 
+_PACKED: Final = "packed"
 _UNDO = "call undo_prepacking(model) first, and prepack_weights(model) again afterwards"
 
 
@@ -71,9 +73,6 @@ def undo_prepacking(model: nn.Module) -> None:
             for name in [name for name in vars(module) if name.startswith(_PACKED)]:
                 delattr(module, name)
             module.__class__ = Linear if isinstance(module, Linear) else ElectraLayer  # type: ignore[assignment]
-
-
-_PACKED: Final = "packed"
 
 
 class _Packed(nn.Module):
@@ -171,7 +170,9 @@ class _PrepackedLayer(_Packed, ElectraLayer):
         if self.training or torch.is_grad_enabled() or _uses_parameters():
             return False
         parts = _parts_as_built(self)
-        if not parts or any(part._forward_hooks or part._forward_pre_hooks for part in parts):
+        if not parts or torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
+            return False
+        if any(part._forward_hooks or part._forward_pre_hooks for part in parts):
             return False
         return self.intermediate.activation is activation("gelu") and self._biases() == self.packed_bias_from
 

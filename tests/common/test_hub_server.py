@@ -61,6 +61,8 @@ def test_a_name_is_fetched_in_the_safest_form_and_nothing_else(repository, tmp_p
         assert content["format"] == "safetensors"
         assert content["components"][0]["fingerprint"] == EXPECTED
         assert fetched(requests) == {"config.json", "vocab.txt", "model.safetensors"}
+        # The first question tells whether there is a network; the client puts that for a tree again for 23 seconds.
+        assert "/tree/" not in requests[0][1]
 
 
 @pytest.mark.parametrize(

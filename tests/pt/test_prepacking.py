@@ -154,6 +154,18 @@ def test_hooks_anywhere_in_a_layer_are_called_with_what_they_always_saw(name):
         assert_close(name, one, other, FORWARD)
 
 
+def test_hooks_on_all_modules_see_those_inside_too():
+    model = discriminator()
+    prepack_weights(model)
+    seen = []
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(module))
+    try:
+        kernels_of(model)
+    finally:
+        handle.remove()
+    assert model.electra.encoder.layer[1].attention.self.query in seen
+
+
 def leaves(values):
     """Return the tensors in nested tuples."""
     if isinstance(values, tuple):

@@ -1,0 +1,36 @@
+"""The benchmarks of fine-tuning and prediction run through, over a few texts: only that, for time is no test."""
+
+import sys
+
+import pytest
+
+pytest.importorskip("torch")
+
+from benchmarks.fine_tuning import DEFAULT_TEXTS, OURS, How, prepare, read_texts
+from benchmarks.prediction import measure_prediction
+from benchmarks.workers import open_worker
+
+pytestmark = pytest.mark.thorough
+
+
+def test_our_side_of_fine_tuning_trains_and_measures(tmp_path):
+    """The other side needs what this project does not: the Trainer's own environment."""
+    texts = read_texts("banking77", DEFAULT_TEXTS, None, 24)
+    how = How(sys.executable, by_length=False, seeds=1, epochs=1, learning_rate=None, threads=1, is_shared=False)
+    folder = tmp_path / "fine-tuning"
+    settings = prepare("embedded", folder, None, texts, how)
+    assert (settings["epochs"], settings["layer_decay"]) == (1, 1.0)
+    with open_worker(sys.executable, "fine_tuning_worker", OURS, folder, 1, "wall") as worker:
+        worker.ask("warm-up", "warm-up.jsonl")
+        found = worker.ask("train", "train.jsonl", 0)
+    assert found["seconds"] > 0
+    assert 0 <= found["accuracy"] <= 1
+
+
+def test_prediction_is_compared_with_the_pipeline(tmp_path):
+    pytest.importorskip("transformers")
+    texts = [text for text, _ in read_texts("banking77", DEFAULT_TEXTS, None, None).train]
+    found = measure_prediction("embedded", tmp_path / "prediction", None, texts, count=40, parts=2, threads=1,
+                               is_shared=False, by_length=True)  # fmt: skip
+    assert [len(program.seconds) for program in found.programs] == [2, 2, 2]
+    assert found.labels > 1
