@@ -14,6 +14,7 @@ from rich.console import Console
 
 from benchmarks.conversion import inspect_seconds, make_large, measure_conversions
 from benchmarks.fine_tuning import How, measure_fine_tuning, missing_in, read_texts
+from benchmarks.gpu import measure_on_gpu
 from benchmarks.inference import Settings, measure_inference
 from benchmarks.measure import run_in_turn
 from benchmarks.options import make_parser
@@ -25,6 +26,7 @@ from benchmarks.subjects import first_logits, imports
 from benchmarks.tables import (
     as_data,
     machine,
+    machine_with_threads,
     print_conversions,
     print_fine_tuning,
     print_inference,
@@ -97,8 +99,20 @@ def _pretraining_data(options: argparse.Namespace, folder: Path, console: Consol
 
 def _inference(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
     compared = [measure_inference(size, folder / size, _settings(options)) for size in options.sizes]
-    print_inference(console, compared, _settings(options))
+    print_inference(console, compared, _settings(options), machine_with_threads(options.threads))
     return {"inference": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
+
+
+def _gpu(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    import torch
+
+    if not torch.cuda.is_available():
+        print("gpu is left out: torch finds none", file=sys.stderr)
+        return {}
+    settings = _settings(options)
+    compared = [measure_on_gpu(size, folder / f"gpu-{size}", settings, options.gpu_works) for size in options.sizes]
+    print_inference(console, compared, settings, f"bfloat16, {torch.cuda.get_device_name()}, torch {torch.__version__}")
+    return {"gpu": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
 
 
 def _tensorflow(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
@@ -109,7 +123,7 @@ def _tensorflow(options: argparse.Namespace, folder: Path, console: Console) -> 
         print(f"tensorflow is left out: there is no {missing}", file=sys.stderr)
         return {}
     compared = [measure_tensorflow(size, folder / f"tf-{size}", peers, _settings(options)) for size in options.sizes]
-    print_inference(console, compared, _settings(options))
+    print_inference(console, compared, _settings(options), machine_with_threads(options.threads))
     return {"tensorflow": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
 
 
@@ -173,6 +187,7 @@ PARTS = {
     "pretraining-data": _pretraining_data,
     "pretraining-step": _pretraining_step,
     "inference": _inference,
+    "gpu": _gpu,
     "tensorflow": _tensorflow,
     "fine-tuning": _fine_tuning,
     "prediction": _prediction,

@@ -104,7 +104,7 @@ def measure_inference(size: str, folder: Path, settings: Settings) -> Compared:
     import torch
 
     torch.set_num_threads(settings.threads)
-    _make_checkpoints(size, folder)
+    make_checkpoints(size, folder)
     batches = tokenize(read_sentences(settings.sentences), settings.vocabulary, settings.batches, "pt")
     models = {name: load(name, "ElectraForPreTraining", folder) for name in ANSWERING}
     with torch.inference_mode():
@@ -169,7 +169,7 @@ def run_alone(program: str, work: str, folder: str, sentences: str, vocabulary: 
     batches = tokenize(read_sentences(Path(sentences)), Path(vocabulary), int(count), "pt")
     if work == "fine-tuning":
         step = fine_tuning_step(program, load(program, "ElectraForSequenceClassification", Path(folder)))
-        for batch in _for_training(batches):
+        for batch in for_training(batches):
             step(batch)
         return
     model = load(program, "ElectraForPreTraining", Path(folder))
@@ -178,7 +178,7 @@ def run_alone(program: str, work: str, folder: str, sentences: str, vocabulary: 
             call(program, model, batch)
 
 
-def _make_checkpoints(size: str, folder: Path) -> None:
+def make_checkpoints(size: str, folder: Path) -> None:
     import electra_pt
 
     config = electra_pt.ElectraConfig.preset(f"{size}-discriminator")
@@ -232,12 +232,12 @@ def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Sett
     steps: dict[str, Step] = {name: lambda _, model=model: model(**batch) for name, model in models.items()}  # type: ignore[misc]
     seconds = in_turn({**steps, _PRODUCT: lambda _: left @ right}, 1, settings)
     speed = 2 * left.numel() * right.shape[1] / statistics.median(seconds.pop(_PRODUCT))
-    operations = TOKENS_OF_FULL_ROWS * _operations_of_a_token(config, length)
+    operations = TOKENS_OF_FULL_ROWS * operations_of_a_token(config, length)
     shares = {name: operations / statistics.median(turns) / speed for name, turns in seconds.items()}
     return make_works(size, f"full rows of {length}", len(batch["input_ids"]), seconds, shares)
 
 
-def _operations_of_a_token(config: Any, length: int) -> int:
+def operations_of_a_token(config: Any, length: int) -> int:
     """Multiplications and additions in the linear layers and in attention."""
     hidden = config.hidden_size
     linear = 4 * hidden * hidden + 2 * hidden * config.intermediate_size
@@ -252,12 +252,12 @@ def _fine_tuning(size: str, folder: Path, batches: Sequence[Mapping[str, Any]], 
     for name in PROGRAMS:
         step = fine_tuning_step(name, load(name, "ElectraForSequenceClassification", folder))
         steps[name] = lambda i, step=step: step(batches[i])  # type: ignore[misc]
-    used = _for_training(batches)
+    used = for_training(batches)
     items = sum(len(batch["input_ids"]) for batch in used)
     return make_works(size, "fine-tuning", items, in_turn(steps, len(used), settings))
 
 
-def _for_training(batches: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def for_training(batches: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """Every fourth batch: a step takes three times as long as an answer, or more."""
     return batches[::4]
 
@@ -286,6 +286,7 @@ def make_works(
     items: int,
     seconds: Mapping[str, Sequence[float]],
     shares: Mapping[str, float] | None = None,
+    ours: Sequence[str] = (OURS, PREPACKED),
 ) -> list[Work]:
     """Return a work for each of our programs beside each of the peer's that took part."""
     medians = {program: statistics.median(turns) for program, turns in seconds.items()}
@@ -293,15 +294,15 @@ def make_works(
         Work(
             size,
             name,
-            (ours, theirs),
+            (our, their),
             items,
-            (medians[ours], medians[theirs]),
-            ratios(seconds[theirs], seconds[ours]),
-            None if shares is None else (shares[ours], shares[theirs]),
+            (medians[our], medians[their]),
+            ratios(seconds[their], seconds[our]),
+            None if shares is None else (shares[our], shares[their]),
         )
-        for theirs in (PEER, COMPILED)
-        for ours in (OURS, PREPACKED)
-        if ours in seconds and theirs in seconds
+        for their in (PEER, COMPILED)
+        for our in ours
+        if our in seconds and their in seconds
     ]
 
 

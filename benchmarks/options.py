@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.fine_tuning import DEFAULT_TEXTS
+from benchmarks.gpu import WORKS
 from benchmarks.inference import SIZES
 from benchmarks.networks import NETWORKS
 
@@ -57,6 +58,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for inference, put the short sentence beside transformers under torch.compile too",
     )
+    parser.add_argument("--gpu-works", nargs="+", choices=WORKS, default=list(WORKS), help="for gpu; by default all")
     parser.add_argument(
         "--transformers-4",
         type=Path,

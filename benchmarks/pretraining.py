@@ -21,6 +21,7 @@ ROWS: Final = 8
 LENGTH: Final = 128
 LARGEST_DIFFERENCE: Final = 1e-4
 _IGNORED: Final = -100
+_PIECES: Final = 30_522
 _SPECIAL: Final = {"pad": 0, "cls": 101, "sep": 102, "mask": 103}
 _OPTIONS: Final[dict[str, float]] = {"lr": 5e-4, "eps": 1e-6, "weight_decay": 0.01}
 
@@ -36,10 +37,9 @@ def measure_pretraining(folder: Path, settings: Settings) -> tuple[Work, Work]:
     import torch
 
     torch.set_num_threads(settings.threads)
-    model = _ours()
-    model.save_halves(folder)
-    composition = _composition(folder)
-    batches = [_masked_batch(step) for step in range(settings.batches)]
+    model = our_networks("small")
+    composition = compose_networks(model, folder)
+    batches = [masked_batch(step, ROWS, LENGTH) for step in range(settings.batches)]
     _check_losses(model, composition, batches[0])
     ours = _our_step(model)
     works = []
@@ -53,28 +53,27 @@ def measure_pretraining(folder: Path, settings: Settings) -> tuple[Work, Work]:
     return works[0], works[1]
 
 
-def _ours() -> Any:
-    from electra_pt import ElectraConfig, ElectraForJointPreTraining
+def our_networks(recipe: str) -> Any:
+    """Return a recipe's two networks with new weights and the 30,522 pieces."""
+    from electra_common.pretraining.recipes import load_recipe
+    from electra_pt import ElectraForJointPreTraining
 
-    # The recipe's generator has the discriminator's depth and a quarter of its width (paper, table 6).
-    config = ElectraConfig.preset("small-discriminator")
-    generator = config.replace(hidden_size=64, intermediate_size=256, num_attention_heads=1)
-    return ElectraForJointPreTraining(config, generator)
+    return ElectraForJointPreTraining(*load_recipe(recipe).configs(_PIECES))
 
 
-def _masked_batch(step: int) -> dict[str, Any]:
+def masked_batch(step: int, count: int, length: int) -> dict[str, Any]:
     """Return full rows, masked; for the composition also labels at every position, -100 where nothing is masked."""
     import torch
 
     from electra_common.pretraining.masking import MaskingRules, mask_rows, slots_for
 
-    rows = {name: tensor.numpy() for name, tensor in full_rows(ROWS, LENGTH, 30522).items()}
+    rows = {name: tensor.numpy() for name, tensor in full_rows(count, length, _PIECES).items()}
     rows["input_ids"][:, 0], rows["input_ids"][:, -1] = _SPECIAL["cls"], _SPECIAL["sep"]
     rules = MaskingRules(
-        slots=slots_for(0.15, LENGTH),
+        slots=slots_for(0.15, length),
         mask_id=_SPECIAL["mask"],
         never_masked=frozenset(_SPECIAL.values()),
-        vocab_size=30522,
+        vocab_size=_PIECES,
     )
     masked = mask_rows(rows, rules, seed=0, step=step, first_row=0)
     labels = np.full_like(rows["input_ids"], _IGNORED)
@@ -83,11 +82,12 @@ def _masked_batch(step: int) -> dict[str, Any]:
     return {name: torch.from_numpy(array) for name, array in {**masked, "labels": labels}.items()}
 
 
-def _composition(folder: Path) -> Any:
+def compose_networks(model: Any, folder: Path) -> Any:
     """Return transformers' generator and discriminator of our weights, embeddings shared."""
     import torch
     import transformers
 
+    model.save_halves(folder)
     transformers.utils.logging.disable_progress_bar()
     networks = torch.nn.ModuleDict(
         {
@@ -107,7 +107,7 @@ def compose(
     """Return both losses of the composition; tokens are sampled unless corrupted ones are given."""
     import torch
 
-    body = {"attention_mask": batch["attention_mask"], "token_type_ids": batch["token_type_ids"]}
+    body = {name: batch[name] for name in ("attention_mask", "token_type_ids") if name in batch}
     labels = batch["labels"]
     is_masked = labels != _IGNORED
     generated = networks["generator"](batch["input_ids"], labels=labels, **body)
@@ -132,7 +132,7 @@ def _gumbel_argmax(logits: Any) -> Any:
 def _check_losses(model: Any, composition: Any, batch: Batch) -> None:
     model.eval()
     composition.eval()
-    given = _arguments(batch)
+    given = our_arguments(batch)
     output = model(**given)
     theirs = compose(composition, batch, corrupted_input_ids=output.corrupted_input_ids)
     for name, ours, other in zip(
@@ -145,7 +145,8 @@ def _check_losses(model: Any, composition: Any, batch: Batch) -> None:
     composition.train()
 
 
-def _arguments(batch: Batch) -> dict[str, Any]:
+def our_arguments(batch: Batch) -> dict[str, Any]:
+    """Return what our call takes of a batch."""
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 
@@ -156,7 +157,7 @@ def _our_step(model: Any) -> Callable[[Batch], None]:
 
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
-        model(**_arguments(batch)).loss.backward()
+        model(**our_arguments(batch)).loss.backward()
         clip_by_global_norm(model.parameters(), 1.0)
         optimizer.step()
 

@@ -22,10 +22,10 @@ from benchmarks.tokenization import Tokenizing
 from electra_common.cli.console import make_table
 
 
-def print_inference(console: Console, compared: list[Compared], settings: Settings) -> None:
+def print_inference(console: Console, compared: list[Compared], settings: Settings, where: str) -> None:
     """Print sentences, calls or rows a second of ours and of peers."""
     for item in compared:
-        title = f"ELECTRA-{item.size.title()} on {settings.sentences.name}, {settings.threads} threads ({machine()})"
+        title = f"ELECTRA-{item.size.title()} on {settings.sentences.name}, {where}"
         columns = ("ours", "#a second", "beside", "#a second", "#times as fast", "#share of matrix speed", "#peak MB")
         table = make_table(title, "", *columns)
         for work in item.works:
@@ -197,6 +197,11 @@ def print_loading(console: Console, results: Mapping[str, Measured]) -> None:
 def machine() -> str:
     """Return what this runs on."""
     return f"{platform.machine()}, {len(_processors())} processors, Python {platform.python_version()}"
+
+
+def machine_with_threads(threads: int) -> str:
+    """Return what this runs on, and how many threads models are given."""
+    return f"{threads} threads ({machine()})"
 
 
 def _processors() -> set[int]:

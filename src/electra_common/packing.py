@@ -32,7 +32,7 @@ class Run:
         return self.start + self.sequences * self.length
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: torch.compile looks at all that is in a frozen one, at what it does not need too
 class Packing:
     """The way between [batch, length] and one row of tokens.
 

@@ -136,7 +136,8 @@ class ElectraDecoder(nn.Module):
         bias = PaddedLayout.from_mask(causal, hidden_states.dtype).attention_bias
         source_bias = PaddedLayout.from_mask(encoder_attention_mask, hidden_states.dtype).attention_bias
         recomputes = self.recomputes and self.training and torch.is_grad_enabled()
-        all_hidden_states, attentions, cross_attentions, present = [hidden_states], [], [], []
+        all_hidden_states = [hidden_states] if output_hidden_states else []
+        attentions, cross_attentions, present = [], [], []
         for index, layer in enumerate(self.layer):
             known = past_key_values[index] if past_key_values else ()
             layouts: list[CausalLayout | CrossLayout] = [
@@ -152,7 +153,8 @@ class ElectraDecoder(nn.Module):
                 hidden_states, weights, cross_weights = layer(
                     hidden_states, *layouts, output_attentions=output_attentions
                 )
-            all_hidden_states.append(hidden_states)
+            if output_hidden_states:  # else a layer's output is free as soon as the next one has read it
+                all_hidden_states.append(hidden_states)
             attentions.append(weights)
             cross_attentions.append(cross_weights)
             present.append(tuple(tensor for layout in layouts for tensor in layout.present))

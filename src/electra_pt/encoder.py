@@ -14,7 +14,7 @@ from electra_common import ElectraConfig
 from electra_pt.activations import activation
 from electra_pt.dropout import Dropout
 from electra_pt.initialization import Linear
-from electra_pt.layout import PaddedLayout
+from electra_pt.layout import FirstTokensLayout, PaddedLayout
 
 
 class ElectraSelfAttention(nn.Module):
@@ -129,16 +129,19 @@ class ElectraEncoder(nn.Module):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-        all_hidden_states, attentions = [hidden_states], []
+        all_hidden_states, attentions = [hidden_states] if output_hidden_states else [], []
+        # For other layouts the last layer is like all: a compiler makes one program of them.
+        ends_early = isinstance(layout, FirstTokensLayout) and not output_hidden_states
         for number, layer in enumerate(self.layer, 1):
-            is_last = number == len(self.layer) and not output_hidden_states
+            is_last = ends_early and number == len(self.layer)
             if self.recomputes and self.training and torch.is_grad_enabled():
                 hidden_states, weights = checkpoint(
                     layer, hidden_states, layout, output_attentions, is_last, use_reentrant=False
                 )
             else:
                 hidden_states, weights = layer(hidden_states, layout, output_attentions, is_last)
-            all_hidden_states.append(hidden_states)
+            if output_hidden_states:  # else a layer's output is free as soon as the next one has read it
+                all_hidden_states.append(hidden_states)
             attentions.append(weights)
         return (
             hidden_states,

@@ -133,7 +133,7 @@ def task_class(config: ElectraConfig) -> type[ElectraPreTrainedModel]:
 
 def train(model: ElectraPreTrainedModel, optimizer: ElectraAdam, run: FineTuningRun, processes: RunProcesses) -> None:
     """Carry out the steps of a run, from where it stands to its end or to where it is asked to stop."""
-    network = processes.connect(model, compile=False)
+    network = processes.connect(model)
     predict = _predictor(model, run.job)
     sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
     for step, (micro_batches,) in run.steps():

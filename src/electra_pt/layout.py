@@ -10,14 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
 from electra_pt.dropout import dropout as dropped
+
+_KERNELS_MULTIPLE: Final = 8  # of a head's size, for the kernels of a GPU
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class PaddedLayout:
             attending is allowed, the smallest number of the dtype where it is not (transformers' rule; Google adds
             -10000, which gives the same probabilities).
         has_blind_queries: whether a token may have nothing to attend to, as in a row of nothing but padding. Torch's
-            fused attention gives wrong gradients there on the CPU.
+            fused attention gives wrong gradients there.
     """
 
     attention_bias: Tensor | None
@@ -86,7 +89,7 @@ class PaddedLayout:
         return (weights @ value).transpose(1, 2), weights if return_weights else None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: torch.compile looks at all that is in a frozen one, at what it does not need too
 class PackedLayout:
     """Tokens as one row [tokens], one sequence behind the other and no padding between them.
 
@@ -96,10 +99,15 @@ class PackedLayout:
     Attributes:
         packing: where each token goes.
         index: ``packing.index`` as a tensor on the device of the model.
+        offsets: [sequences + 1] int32, where each sequence of the row starts, and where the last one ends.
+        places: [tokens], where each token goes if sequences are padded in the order of the row: its sequence's number
+            times the greatest length, plus its number there.
     """
 
     packing: Packing
     index: Tensor
+    offsets: Tensor
+    places: Tensor
 
     @classmethod
     def from_mask(cls, attention_mask: Tensor) -> PackedLayout:
@@ -111,8 +119,7 @@ class PackedLayout:
         Raises:
             ValueError: a row has no real token.
         """
-        packing = pack_mask(attention_mask.detach().cpu().numpy())
-        return cls(packing, torch.from_numpy(packing.index).to(attention_mask.device))
+        return cls._of(pack_mask(attention_mask.detach().cpu().numpy()), attention_mask.device)
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: Any = None) -> PackedLayout:
@@ -125,8 +132,15 @@ class PackedLayout:
         Raises:
             ValueError: there is no sequence, or an empty one.
         """
-        packing = pack_lengths(lengths)
-        return cls(packing, torch.from_numpy(packing.index).to(device))
+        return cls._of(pack_lengths(lengths), device)
+
+    @classmethod
+    def _of(cls, packing: Packing, device: Any) -> Self:
+        offsets = np.append(packing.starts, len(packing.index))
+        numbers = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # [tokens], of their sequences
+        places = numbers * packing.shape[1] + np.arange(len(packing.index)) - offsets[numbers]
+        arrays = (packing.index, offsets.astype(np.int32), places)  # int32: what torch's kernels take
+        return cls(packing, *(torch.from_numpy(array).to(device) for array in arrays))
 
     @property
     def positions(self) -> Tensor:
@@ -176,8 +190,9 @@ class PackedLayout:
         Returns:
             The gathered values, one for each query, and None.
         """
-        if not return_weights and dropout == 0 and _has_kernel(query):
-            return self._attend_in_one_kernel(query, key, value), None
+        if query.is_cuda and not return_weights:
+            attend = self._attend_by_offsets if _has_kernel(query) else self._attend_padded
+            return attend(query, key, value, dropout), None
         inside = PaddedLayout(None)
         gathered = []
         # Cut in one operation: its gradient is one concatenation, where that of each slice would be as long as the row.
@@ -190,19 +205,47 @@ class PackedLayout:
             gathered.append(values.flatten(0, 1))  # [run's queries, heads, head size]
         return torch.cat(gathered), None
 
-    def _attend_in_one_kernel(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        from torch.nn.attention.varlen import varlen_attn
+    def _attend_by_offsets(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+        """Attend in one kernel for sequences of many lengths: arguments and result as of :meth:`attend`."""
+        offsets, longest = self.offsets, self.packing.shape[1]
+        query_offsets, most_queries = offsets, longest
+        if len(query) != len(key):  # one for each sequence
+            query_offsets, most_queries = torch.arange(len(offsets), dtype=torch.int32, device=query.device), 1
+        if dropout == 0 and find_spec("torch.nn.attention.varlen") is not None:
+            from torch.nn.attention.varlen import varlen_attn
 
-        runs = self.packing.runs
-        lengths = [run.length for run in runs for _ in range(run.sequences)]
-        query_lengths = lengths if len(query) == len(key) else [1] * len(lengths)
-        query_ends, ends = (
-            torch.tensor([0, *counts], device=query.device).cumsum(0).to(torch.int32)  # [sequences + 1]
-            for counts in (query_lengths, lengths)
+            gathered = varlen_attn(query, key, value, query_offsets, offsets, most_queries, longest)
+            assert isinstance(gathered, Tensor)  # a pair only where more is asked for
+            return gathered
+        # The function for everyone knows no dropout; this is the kernel that it calls.
+        kernel = torch.ops.aten._flash_attention_forward
+        found: Tensor = kernel(query, key, value, query_offsets, offsets, most_queries, longest, dropout, False, False)[
+            0
+        ]
+        return found
+
+    def _attend_padded(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+        """Attend in torch's kernel for padded rows, which alone are padded: as :meth:`_attend_by_offsets`."""
+        sequences, length = len(self.offsets) - 1, self.packing.shape[1]
+        has_all = len(query) == len(key)
+        is_key = self._padded(torch.ones_like(self.places, dtype=torch.bool))[
+            :, None, None
+        ]  # [sequences, 1, 1, length]
+        gathered = F.scaled_dot_product_attention(
+            (self._padded(query) if has_all else query[:, None]).transpose(1, 2),  # [sequences, heads, queries, size]
+            self._padded(key).transpose(1, 2),
+            self._padded(value).transpose(1, 2),
+            attn_mask=is_key.expand(sequences, query.shape[1], length if has_all else 1, length),
+            dropout_p=dropout,
         )
-        gathered = varlen_attn(query, key, value, query_ends, ends, max(query_lengths), max(lengths))
-        assert isinstance(gathered, Tensor)  # a pair only where more is asked for
-        return gathered
+        flat = gathered.transpose(1, 2).flatten(0, 1)  # [sequences * queries, heads, size]
+        return flat.index_select(0, self.places) if has_all else flat
+
+    def _padded(self, packed: Tensor) -> Tensor:
+        """[tokens, ...] -> [sequences, length, ...], in the order of the row."""
+        sequences, length = len(self.offsets) - 1, self.packing.shape[1]
+        zeros = packed.new_zeros((sequences * length, *packed.shape[1:]))
+        return zeros.index_copy(0, self.places, packed).view(sequences, length, *packed.shape[1:])
 
 
 class FirstTokensLayout(PackedLayout):
@@ -214,7 +257,7 @@ class FirstTokensLayout(PackedLayout):
 
     def last_queries(self, hidden_states: Tensor) -> Tensor:
         """[tokens, hidden] -> [sequences, hidden], in the order of the row."""
-        return hidden_states.index_select(0, torch.from_numpy(self.packing.starts).to(hidden_states.device))
+        return hidden_states.index_select(0, self.offsets[:-1])
 
     def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
         """As of any packed layout; first tokens alone [sequences, ...] -> [batch, 1, ...]."""
@@ -236,15 +279,14 @@ def _is_full(mask: Tensor) -> bool:
 
 
 def _is_visible(mask: Tensor) -> bool:
-    """Whether to look at a mask's numbers: on the CPU, where it is cheap, outside of what is traced or compiled."""
+    """Whether to look at a mask's numbers: outside of what is traced or compiled. A GPU has to be waited for."""
     is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return mask.device.type == "cpu" and not is_recorded
+    return mask.device.type != "meta" and not is_recorded
 
 
 def _has_kernel(query: Tensor) -> bool:
-    """Whether torch has one kernel for sequences of many lengths: on CUDA, in half precision, without dropout."""
-    is_half = query.dtype in (torch.float16, torch.bfloat16)
-    return query.is_cuda and is_half and query.shape[-1] % 8 == 0 and find_spec("torch.nn.attention.varlen") is not None
+    """Whether torch has a kernel for sequences of many lengths: in half precision, for heads of most sizes."""
+    return query.dtype in (torch.float16, torch.bfloat16) and query.shape[-1] % _KERNELS_MULTIPLE == 0
 
 
 def first_tokens(hidden_states: Tensor, layout: PackedLayout | None) -> Tensor:

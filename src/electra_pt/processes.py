@@ -36,15 +36,9 @@ class RunProcesses:
         """How many processes compute the run."""
         return self.description.count
 
-    def connect(self, model: nn.Module, *, compile: bool) -> Callable[..., Any]:
-        """Return the model as the loop calls it.
-
-        Args:
-            model: whose gradients are added up where there are several processes.
-            compile: by ``torch.compile``, for shapes that never change.
-        """
-        network = DistributedDataParallel(model) if self.count > 1 else model
-        return torch.compile(network, dynamic=False) if compile else network
+    def connect(self, model: nn.Module) -> Callable[..., Any]:
+        """Return the model as the loop calls it: its gradients are added up where there are several processes."""
+        return DistributedDataParallel(model) if self.count > 1 else model
 
     def gathers(self, network: Callable[..., Any], is_last: bool) -> AbstractContextManager[Any]:
         """Add gradients up in the last micro-batch of a step only."""
@@ -95,4 +89,7 @@ def _device() -> torch.device:
 
 def to_tensors(arrays: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
     """Return numpy arrays as tensors on a device."""
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    if device.type == "cuda":  # From pinned memory it is copied while the GPU still computes the step before.
+        tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}

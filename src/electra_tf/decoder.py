@@ -187,7 +187,8 @@ class TFElectraDecoder(keras.layers.Layer):
         bias = PaddedLayout.from_mask(causal, self.compute_dtype).attention_bias
         source_bias = PaddedLayout.from_mask(encoder_attention_mask, self.compute_dtype).attention_bias
         recomputes = bool(self.recomputes and training)
-        all_hidden_states, attentions, cross_attentions, present = [hidden_states], [], [], []
+        all_hidden_states = [hidden_states] if output_hidden_states else []
+        attentions, cross_attentions, present = [], [], []
         for index, layer in enumerate(self.layer):
             known = past_key_values[index] if past_key_values else ()
             layout, cross_layout = CausalLayout(bias, past=tuple(known[:2])), None
@@ -197,7 +198,8 @@ class TFElectraDecoder(keras.layers.Layer):
             hidden_states, weights, cross_weights = run(
                 layer, hidden_states, layout, cross_layout, output_attentions, training
             )
-            all_hidden_states.append(hidden_states)
+            if output_hidden_states:  # else a layer's output is free as soon as the next one has read it
+                all_hidden_states.append(hidden_states)
             attentions.append(weights)
             cross_attentions.append(cross_weights)
             present.append((*layout.present, *(cross_layout.present if cross_layout else ())))

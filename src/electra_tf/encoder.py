@@ -211,14 +211,15 @@ class TFElectraEncoder(keras.layers.Layer):
         if comes_as_row:
             layout = replace(layout, row_shape=shape[:PADDED_RANK])
             hidden_states = ops.reshape(hidden_states, (-1, shape[-1]))  # [batch, length, hidden] -> [tokens, hidden]
-        all_hidden_states, attentions = [hidden_states], []
+        all_hidden_states, attentions = [hidden_states] if output_hidden_states else [], []
         for number, layer in enumerate(self.layer, 1):
             is_last = number == len(self.layer) and not output_hidden_states
             run = _recomputing(layer) if self.recomputes and training else layer
             hidden_states, weights = run(
                 hidden_states, layout=layout, output_attentions=output_attentions, is_last=is_last, training=training
             )
-            all_hidden_states.append(hidden_states)
+            if output_hidden_states:  # else a layer's output is free as soon as the next one has read it
+                all_hidden_states.append(hidden_states)
             attentions.append(weights)
         return (
             ops.reshape(hidden_states, shape) if comes_as_row else hidden_states,  # [batch, length, hidden] again

@@ -1,6 +1,8 @@
 """The benchmarks of fine-tuning and prediction run through, over a few texts: only that, for time is no test."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ pytest.importorskip("torch")
 from benchmarks.fine_tuning import DEFAULT_TEXTS, OURS, How, prepare, read_texts
 from benchmarks.prediction import measure_prediction
 from benchmarks.workers import open_worker
+from torch.cuda import is_available
 
 pytestmark = pytest.mark.thorough
 
@@ -34,3 +37,13 @@ def test_prediction_is_compared_with_the_pipeline(tmp_path):
                                is_shared=False, by_length=True)  # fmt: skip
     assert [len(program.seconds) for program in found.programs] == [2, 2, 2]
     assert found.labels > 1
+
+
+def test_on_a_gpu_or_without_one():
+    command = [sys.executable, "-m", "benchmarks", "gpu", "--sizes", "small", "--batches", "2", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 0, done.stderr
+    if is_available():
+        assert "pre-training, rows of 128" in done.stdout
+    else:
+        assert done.stderr.strip() == "gpu is left out: torch finds none"

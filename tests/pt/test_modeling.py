@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -72,6 +73,18 @@ def test_return_dict_false_gives_a_tuple(batch):
     (logits,) = model(**batch, return_dict=False)
     assert logits.shape == (BATCH, LENGTH, 97)
     assert isinstance(ElectraModel(CONFIG.replace(return_dict=False))(**batch), tuple)
+
+
+def test_a_layers_output_is_free_as_soon_as_the_next_one_has_read_it(batch):
+    model, outputs, alive = ElectraModel(CONFIG).eval(), [], []
+    for layer in model.encoder.layer:
+        layer.register_forward_pre_hook(lambda *_: alive.append(sum(output() is not None for output in outputs)))
+        layer.register_forward_hook(lambda *arguments: outputs.append(weakref.ref(arguments[2][0])))
+    with torch.inference_mode():
+        result = model(**batch)
+    assert alive[0] == 0
+    assert [output() is not None for output in outputs] == [False] * (len(outputs) - 1) + [True]
+    assert result.last_hidden_state is outputs[-1]()
 
 
 def test_hidden_states_and_attentions_come_when_asked_for(batch):

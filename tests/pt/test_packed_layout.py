@@ -9,6 +9,8 @@ from support.tolerances import FORWARD, GRADIENT
 
 torch = pytest.importorskip("torch")
 
+from torch._dynamo.testing import CompileCounter  # noqa: E402
+
 import electra_pt  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
 from electra_pt import (  # noqa: E402
@@ -16,6 +18,7 @@ from electra_pt import (  # noqa: E402
     ElectraForMultipleChoice,
     ElectraForPreTraining,
     ElectraForQuestionAnswering,
+    ElectraForSequenceClassification,
     ElectraModel,
 )
 from electra_pt.layout import FirstTokensLayout, PackedLayout  # noqa: E402
@@ -282,7 +285,10 @@ def test_a_summary_that_counts_padding_is_refused():
         model(**inputs, layout=PackedLayout.from_mask(mask))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's kernel for many lengths runs on CUDA")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="these kernels are a GPU's")
+
+
+@on_gpu
 def test_the_kernel_for_many_lengths_gives_the_same():
     model = ElectraForMaskedLM(CONFIG).eval().to("cuda", torch.bfloat16)
     inputs, mask, _ = batch_of([19, 1, 7, 7])
@@ -293,6 +299,78 @@ def test_the_kernel_for_many_lengths_gives_the_same():
     first = model.electra(**inputs, layout=FirstTokensLayout.from_mask(mask)).last_hidden_state.float()
     every = model.electra(**inputs, attention_mask=mask).last_hidden_state[:, :1].float()
     assert (every - first).square().mean().sqrt() < 2**-6 * every.square().mean().sqrt()
+
+
+@on_gpu
+@pytest.mark.parametrize("cls", [PackedLayout, FirstTokensLayout])
+def test_gradients_on_a_gpu_are_those_of_the_cpu(cls):
+    inputs, mask, labels = batch_of([19, 1, 7, 7], "ElectraForSequenceClassification")
+    found = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        model = ElectraForSequenceClassification(CONFIG).to(device).train()
+        moved = {name: tensor.to(device) for name, tensor in inputs.items()}
+        model(**moved, labels=labels["labels"].to(device), layout=cls.from_mask(mask.to(device))).loss.backward()
+        found.append({name: item.grad.cpu() for name, item in model.named_parameters() if item.grad is not None})
+    for name, gradient in found[0].items():
+        assert_close(name, gradient, found[1][name], GRADIENT)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_gpu)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("asks_first", [False, True], ids=["every token asks", "first tokens ask"])
+def test_what_attention_drops_is_dropped_from_gradients_too(device, dtype, asks_first):
+    """With one seed, attention is linear in the values: the sum of gradients times values is what comes out."""
+    lengths, draw = [19, 1, 7, 7, 33], torch.Generator().manual_seed(0)
+    layout = PackedLayout.from_lengths(lengths, device)
+    query, key, value = (torch.randn(sum(lengths), 2, 16, generator=draw).to(device, dtype) for _ in range(3))
+    query = query[: len(lengths)] if asks_first else query
+    weights = torch.randn(query.shape, generator=draw).to(device, dtype)
+    value.requires_grad_()
+    outputs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outputs.append(layout.attend(query, key, value, dropout=0.25, return_weights=False)[0])
+    (gradient,) = torch.autograd.grad((outputs[0] * weights).sum(), value)
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+    came_out = float((outputs[0] * weights).detach().double().sum())
+    tolerance = 1e-4 if dtype == torch.float32 else 0.3  # sums of some thousand products, of 8 bits each
+    assert float((gradient * value).detach().double().sum()) == pytest.approx(came_out, abs=tolerance)
+
+
+def test_one_program_serves_layouts_of_all_lengths(monkeypatch):
+    """As on a GPU, where attention takes a row at once; on a CPU it goes from length to length."""
+    padded = PackedLayout._attend_padded
+    monkeypatch.setattr(
+        PackedLayout, "attend", lambda self, *tensors, dropout, return_weights: (padded(self, *tensors, dropout), None)
+    )
+    torch.compiler.reset()
+    programs = CompileCounter()
+    model = ElectraForPreTraining(CONFIG).eval()
+    compiled = torch.compile(model, dynamic=True, fullgraph=True, backend=programs)
+    with torch.inference_mode():
+        for lengths in ([5, 6, 7], [9, 2, 3, 11], [4, 19], [8, 8, 8]):
+            inputs, mask, _ = batch_of(lengths)
+            expected, found = (call(**inputs, layout=PackedLayout.from_mask(mask)).logits for call in (model, compiled))
+            assert_close(str(lengths), expected, found, FORWARD)
+    assert programs.frame_count == 1
+
+
+def test_padded_inside_of_attention_is_the_same():
+    """What a GPU does in float32, here on the CPU."""
+    lengths = [3, 7, 7, 12, 1]
+    layout = PackedLayout.from_lengths(lengths)
+    query, key, value = (torch.randn(sum(lengths), 2, 16, requires_grad=True) for _ in range(3))
+    for asking in (query, query[layout.offsets[:-1].long()]):
+        expected = layout.attend(asking, key, value, dropout=0.0, return_weights=False)[0]
+        found = layout._attend_padded(asking, key, value, 0.0)
+        assert_close("values", expected.detach(), found.detach(), FORWARD)
+        of_expected, of_found = (
+            torch.autograd.grad(output.square().sum(), (key, value), retain_graph=True) for output in (expected, found)
+        )
+        for name, one, other in zip(("keys", "values"), of_expected, of_found, strict=True):
+            assert_close(f"gradients of {name}", one, other, GRADIENT)
 
 
 def test_question_answering_gives_the_same_logits():

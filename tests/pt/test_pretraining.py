@@ -182,10 +182,13 @@ def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data
 
 
 def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(torch, "compile", lambda network, **options: compiled.append(options) or network)
+    functions, modules = [], []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: functions.append(function.__name__) or function)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: modules.append(type(module).__name__))
     pretrain(tiny_settings(data, tmp_path / "32", "steps=3", compile=True), quiet=True)
-    assert compiled == [{"dynamic": False}]
+    assert functions == ["_generator_loss", "_sample"]
+    assert modules[0] == "ElectraEmbeddings"
+    assert modules.count("ElectraLayer") == 3  # of both networks
     pretrain(tiny_settings(data, tmp_path / "16", "steps=3", precision="bfloat16"), quiet=True)
     exact, rounded = last_state(tmp_path / "32"), last_state(tmp_path / "16")
     differences = [np.abs(exact[name] - rounded[name]).max() for name in exact if name.startswith("discriminator.")]
