@@ -151,6 +151,7 @@ def _fine_tuning(options: argparse.Namespace, folder: Path, console: Console) ->
         learning_rate=options.learning_rate,
         threads=_settings(options).threads,
         is_shared=options.shared_machine,
+        own_updates=options.own_updates,
     )
     results = []
     for network in options.networks:

@@ -59,6 +59,7 @@ class How:
         learning_rate: the peak; None for ours of the network's size.
         threads: of each process.
         is_shared: count the processor's time in place of the wall's.
+        own_updates: let ours have ELECTRA's Adam and schedule, which are not the Trainer's.
     """
 
     peer_python: Path
@@ -68,6 +69,7 @@ class How:
     learning_rate: float | None
     threads: int
     is_shared: bool
+    own_updates: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,9 +233,10 @@ def prepare(network: str, folder: Path, vocabulary: Path, texts: Texts, how: How
 
 
 def _changes(how: How) -> list[str]:
-    """Return what differs from our usual settings, such as rates that differ by layer, which the Trainer has not."""
+    """Return what differs from our usual settings: what the Trainer has not, and what it does otherwise."""
     rate = [] if how.learning_rate is None else [f"learning_rate={how.learning_rate}"]
-    return ["layer_decay=1.0", f"epochs={how.epochs}", *rate]
+    updates = [] if how.own_updates else ["adam_bias_correction=true", "schedule=transformers"]
+    return ["layer_decay=1.0", f"epochs={how.epochs}", *rate, *updates]
 
 
 def _settings(network: Path, changes: Sequence[str]) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def _pretraining(size: str, folder: Path, length: int, settings: Settings) -> li
 
 
 def _training_steps(model: Any, composition: Any) -> dict[str, Callable[[Batch], None]]:
-    from electra_pt.joint_pretraining import compile_parts
+    from electra_pt.compiling import compile_parts
 
     compiled = copy.deepcopy(composition)
     _compile_layers(compiled.values(), dynamic=False)

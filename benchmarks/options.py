@@ -97,6 +97,9 @@ def _add_fine_tuning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=float, default=1.0, help="of each run of fine-tuning (default 1)")
     parser.add_argument("--learning-rate", type=float, help="of fine-tuning; by default ours of the network's size")
     parser.add_argument(
+        "--own-updates", action="store_true", help="for fine-tuning: ours with ELECTRA's Adam and schedule"
+    )
+    parser.add_argument(
         "--trainer-python",
         type=Path,
         default=Path(".venv-trainer/bin/python"),

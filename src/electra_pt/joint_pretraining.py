@@ -116,22 +116,6 @@ class ElectraForJointPreTraining(ElectraJointNetworks):
         )
 
 
-def compile_parts(model: ElectraForJointPreTraining) -> None:
-    """Let :func:`torch.compile` make programs of a model's parts, at its next call, for shapes that never change.
-
-    Layers of one network are alike, so they are compiled once, in seconds; the whole model would take minutes, and was
-    not measurably faster on a GPU.
-
-    Args:
-        model: is changed in place.
-    """
-    for network in model.networks().values():
-        for part in (network.electra.embeddings, *network.electra.encoder.layer):
-            part.compile(dynamic=False)
-    model._generator_loss = torch.compile(model._generator_loss, dynamic=False)  # type: ignore[method-assign]
-    model._sample = torch.compile(model._sample, dynamic=False)  # type: ignore[method-assign]
-
-
 def masked_logits(generator: ElectraForMaskedLM, input_ids: Tensor, positions: Tensor, body: dict[str, Any]) -> Tensor:
     """Return the generator's logits at some positions, [batch, slots, vocabulary].
 

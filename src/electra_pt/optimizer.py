@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from electra_common.pretraining.decay import check_adam_options, check_adam_state, is_decayed
 from electra_pt.joint_networks import ElectraJointNetworks, joint_state
 from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, read_canonical
+from electra_pt.sharding import whole_tensor
 
 _LATE = 1e9
 
@@ -152,6 +153,7 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor
     if not gradients:
         return torch.zeros(())
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm = whole_tensor(norm)
     torch._foreach_mul_(gradients, max_norm / norm.clamp(min=max_norm))
     return norm
 

@@ -20,6 +20,7 @@ from electra_common.weights.saving import save_folder
 from electra_common.weights.tensors import Array, StoredTensor
 from electra_pt.adjusting import AdjustableModel
 from electra_pt.initialization import initialize_module, initialize_weights
+from electra_pt.sharding import is_divided, parts_of, whole_tensor
 
 _BODY_PREFIX = "electra."
 
@@ -121,7 +122,13 @@ def stored_network(model: ElectraPreTrainedModel) -> tuple[ElectraConfig, dict[s
 def canonical_state(model: ElectraPreTrainedModel) -> dict[str, Tensor]:
     """Return ``{canonical name: parameter}`` of a model, the tied projection left out."""
     prefix = _BODY_PREFIX if model.is_body else ""
-    state = {prefix + name: tensor for name, tensor in model.state_dict().items()}
+    # Not those of `state_dict`, which are parts where processes divide a model, even while it is put together. It is so
+    # for a moment only: then they are copied.
+    is_whole_for_now = bool(parts_of(model))
+    state: dict[str, Tensor] = {
+        prefix + name: parameter.detach().clone() if is_whole_for_now else parameter.detach()
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+    }
     if model.config.tie_word_embeddings:
         state.pop(TIED_VOCABULARY_WEIGHT, None)
     return state
@@ -147,15 +154,21 @@ def read_canonical(name: str, weight: Tensor) -> Array:
 
     Args:
         name: a canonical name, or one of the joint form.
-        weight: the weight of that name, or one that belongs to it, such as a moment of Adam's.
+        weight: the weight of that name, or one that belongs to it, such as a moment of Adam's. Where processes divide
+            it among them, all must come here.
     """
-    return np.array(weight.detach().float().cpu().numpy())
+    return np.array(whole_tensor(weight.detach()).float().cpu().numpy())
 
 
 @torch.no_grad()
 def assign_canonical(name: str, weight: Tensor, array: Array) -> None:
     """Give a tensor what :func:`read_canonical` returned of another one."""
-    weight.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+    values = torch.from_numpy(np.ascontiguousarray(array))
+    if is_divided(weight):
+        from torch.distributed.tensor import distribute_tensor
+
+        values = distribute_tensor(values, weight.device_mesh, weight.placements)
+    weight.copy_(values)
 
 
 def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -6,6 +6,7 @@ Everything around the arithmetic (data, masks, log, checkpoints, signals) is :mo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,9 +23,11 @@ from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.starting import config_overrides, weights_to_start_from
-from electra_pt.joint_pretraining import ElectraForJointPreTraining, compile_parts
+from electra_pt.compiling import compile_parts
+from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.optimizer import ElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_pt.processes import RunProcesses, open_processes, to_tensors
+from electra_pt.sharding import read_by_all, shard, whole
 
 LOGGED = ("loss", "generator_loss", "discriminator_loss", "gradient_norm")
 
@@ -77,7 +80,9 @@ def pretrain(
                     if run.evaluates_now:
                         run.log_evaluation(evaluate(model, run, processes))
                     if run.saves_now:
-                        run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
+                        read_moments = read_by_all(model, partial(adam_state, model, optimizer))
+                        with whole(model):
+                            run.save(model.save_pretrained, read_moments)
                 sums, steps = torch.zeros_like(sums), 0
             if run.asked_to_stop:
                 break
@@ -105,6 +110,8 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
             start_positions(model)
     run.check_networks({name: network.config for name, network in model.networks().items()})
     model.train().to(processes.device)
+    if settings.shard:
+        shard(model)
     recipe = settings.recipe
     optimizer = electra_adam(
         model,

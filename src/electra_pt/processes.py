@@ -1,7 +1,7 @@
 """The processes that compute a run together: one, or those that ``torchrun`` started.
 
-Where there are several, each computes its part of every batch (DistributedDataParallel adds the gradients up), and only
-the first one writes.
+Where there are several, each computes its part of every batch, and only the first one writes. Each has the whole model
+(DistributedDataParallel adds the gradients up), or a part of it (:mod:`electra_pt.sharding`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from electra_common.pretraining.flops import fastest_product
 from electra_common.pretraining.processes import Processes, Vector
+from electra_pt.sharding import parts_of
 
 
 class RunProcesses:
@@ -38,10 +39,13 @@ class RunProcesses:
 
     def connect(self, model: nn.Module) -> Callable[..., Any]:
         """Return the model as the loop calls it: its gradients are added up where there are several processes."""
-        return DistributedDataParallel(model) if self.count > 1 else model
+        return DistributedDataParallel(model) if self.count > 1 and not parts_of(model) else model
 
     def gathers(self, network: Callable[..., Any], is_last: bool) -> AbstractContextManager[Any]:
         """Add gradients up in the last micro-batch of a step only."""
+        if isinstance(network, nn.Module) and parts_of(network):
+            network.set_requires_gradient_sync(is_last)  # type: ignore[operator]
+            return nullcontext()
         return network.no_sync() if self.count > 1 and not is_last else nullcontext()  # type: ignore[attr-defined]
 
     def add_up(self, values: Tensor) -> Tensor:

@@ -102,12 +102,13 @@ def start_training(run: FineTuningRun, processes: RunProcesses) -> tuple[TFElect
         beta_2=settings.adam_beta_2,
         epsilon=settings.adam_epsilon,
         weight_decay=settings.weight_decay,
+        bias_correction=settings.adam_bias_correction,
         learning_rate_factors=layer_decay_factors(
             named_weights(model), run.config.num_hidden_layers, settings.layer_decay, settings.layer_decay_style
         ),
     )
     if run.moments is not None:
-        load_adam_state(model, optimizer, run.moments)
+        load_adam_state(model, optimizer, run.moments, step=run.state.step)
     return model, optimizer
 
 

@@ -16,6 +16,8 @@ ONLY_TF_FILES = {
     "programs.py": "outside of graphs TensorFlow starts an operation for longer than it computes",
 }
 ONLY_PT_FILES = {
+    "compiling.py": "torch compiles part by part; TensorFlow's step is compiled by one argument of tf.function",
+    "sharding.py": "torch divides a model among processes; TensorFlow's strategies do not",
     "dropout.py": "torch draws dropout slowly on a CPU; TensorFlow does not",
 }
 ONLY_TF_ARGUMENTS = {

@@ -16,7 +16,8 @@ ONE_PASS = "epochs=1,learning_rate=1e-3"
 CASES = {
     "classification": ("classification", f"{ONE_PASS},head=google,layer_decay_style=google,weight_decay=0.1"),
     "regression": ("regression", ONE_PASS),
-    "tagging": ("tagging", f"{ONE_PASS},class_weights=balanced"),
+    # Going on half way, correction has to know how many updates there were.
+    "tagging": ("tagging", f"{ONE_PASS},class_weights=balanced,adam_bias_correction=true,schedule=transformers"),
     "answers": ("answers", ONE_PASS),
     "google": ("answers", f"{ONE_PASS},head=google"),
     "choice": ("choice", ONE_PASS),

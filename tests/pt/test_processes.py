@@ -28,27 +28,47 @@ def data(tmp_path_factory):
     return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def torchrun(data, out, *options):
-    """Start `electra pretrain run` in two processes."""
-    return in_two("pretrain", "run", "--framework=pt", f"--data={data}", f"--out={out}", *SMALL, *options)
+def torchrun(data, out, *options, count=2):
+    """Start `electra pretrain run` in several processes."""
+    given = ("--framework=pt", f"--data={data}", f"--out={out}", *SMALL, *options)
+    return in_processes(count, "pretrain", "run", *given)
 
 
-def in_two(*arguments):
-    """Start a command of `electra` in two processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m",
+def in_processes(count, *arguments):
+    """Start a command of `electra` in several processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m",
                "electra_common", *arguments]  # fmt: skip
     return subprocess.Popen(command, **in_own_group())
 
 
 def test_two_processes_go_on_with_what_one_began_and_end_as_one_does(data, tmp_path):
-    options = {"log_every": 2, "evaluate_every": 8, "save_every": 500}
+    """At last each has a part of every parameter, which one process reads again."""
+    options = {"log_every": 2, "evaluate_every": 4, "save_every": 500}
     pretrain(tiny_settings(data, tmp_path / "alone", "steps=8", **options), quiet=True)
     pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", stop_at=2, **options), quiet=True)
-    flags = ("--set=steps=8", "--log-every=2", "--evaluate-every=8", "--evaluation-examples=13", "--accumulation=2")
-    printed, _ = finish(torchrun(data, tmp_path / "shared", *flags, "--json"))
-    assert printed.count('"step": 8') == 1  # the first process alone speaks
+    flags = ("--set=steps=8", "--log-every=2", "--evaluate-every=4", "--evaluation-examples=13", "--accumulation=2")
+    printed, _ = finish(torchrun(data, tmp_path / "shared", *flags, "--stop-at=4", "--json"))
+    assert printed.count('"step": 4') == 1  # the first process alone speaks
+    finish(torchrun(data, tmp_path / "shared", *flags, "--stop-at=6", "--shard"))
+    pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", **options), quiet=True)
     assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
-    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2]
+    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2, 2, 1]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("flags", [(), ("--shard",)], ids=["whole", "divided"])
+def test_four_processes_end_as_one_does(data, tmp_path, flags):
+    pretrain(tiny_settings(data, tmp_path / "alone", "steps=6", log_every=2, evaluate_every=0), quiet=True)
+    options = ("--set=steps=6", "--log-every=2", "--evaluate-every=0", "--save-every=5", *flags)
+    finish(torchrun(data, tmp_path / "shared", *options, count=4))
+    assert_same_run(tmp_path / "alone", tmp_path / "shared")
+    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [4]
+
+
+def test_to_divide_a_model_takes_several_processes(data, tmp_path):
+    with pytest.raises(ValueError, match="shard: networks are divided among several processes, and there is one"):
+        pretrain(tiny_settings(data, tmp_path / "run", shard=True), quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_asked_to_stop_both_end_at_one_step_with_one_checkpoint(data, tmp_path):
@@ -74,8 +94,10 @@ def test_two_processes_fine_tune_as_one_does(tmp_path):
     fine_tune(job_of("tagging", tmp_path / "data", start, tmp_path / "alone", *changes), quiet=True)
     options = ("epochs=0.5", "early_stopping=9", *STILL, "batch_size=8", "learning_rate=3e-3", "max_length=48")
     printed, _ = finish(  # so little training comes to nothing, which is exit code 1
-        in_two("finetune", "tagging", "--framework=pt", f"--data={tmp_path / 'data' / 'tagging'}", f"--model={start}",
-               f"--out={tmp_path / 'shared'}", "--json", *(f"--set={option}" for option in options)),
+        in_processes(
+            2, "finetune", "tagging", "--framework=pt", f"--data={tmp_path / 'data' / 'tagging'}", f"--model={start}",
+            f"--out={tmp_path / 'shared'}", "--json", *(f"--set={option}" for option in options),
+        ),
         code=1,
     )  # fmt: skip
     assert printed.count('"summary"') == 1  # the first process alone speaks

@@ -83,6 +83,9 @@ def run_command(
     accumulation: Annotated[int, typer.Option(min=1, help="Micro-batches for each step, to save memory.")] = 1,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     compile: Annotated[bool, typer.Option("--compile", help="torch.compile, or XLA in TensorFlow.")] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Divide the networks among the processes of torchrun (FSDP2).")
+    ] = False,
     log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.")] = 50,
     evaluate_every: Annotated[int, typer.Option(min=0, help="Steps between evaluations; 0 for none.")] = 500,
     evaluation_examples: Annotated[int, typer.Option(min=1, help="Held-out examples of an evaluation.")] = 512,
@@ -110,6 +113,7 @@ def run_command(
             accumulation=accumulation,
             precision=precision,
             compile=compile,
+            shard=shard,
             log_every=log_every,
             evaluate_every=evaluate_every,
             evaluation_examples=evaluation_examples,

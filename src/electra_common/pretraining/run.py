@@ -237,6 +237,7 @@ def open_run(
     with ExitStack() as stack:
         folder = None
         with processes.together():
+            _check_shard(settings, framework, processes)
             training, held_out = _open_data(settings)
             if processes.is_first:
                 identity = settings.identity(_data_identity(training))
@@ -257,6 +258,13 @@ def _open_data(settings: RunSettings) -> tuple[ExampleShards, ExampleShards | No
     held_out = ExampleShards.open(settings.data, HELD_OUT) if has_held_out else None
     _check_data(settings, training)
     return training, held_out
+
+
+def _check_shard(settings: RunSettings, framework: str, processes: Processes) -> None:
+    if settings.shard and framework != "pt":
+        raise ValueError("shard: only PyTorch divides networks among processes; leave it out, or choose --framework pt")
+    if settings.shard and processes.count == 1:
+        raise ValueError("shard: networks are divided among several processes, and there is one; start with torchrun")
 
 
 def _check_one_folder(path: Path, first_steps: list[float]) -> None:

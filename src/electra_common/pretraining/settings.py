@@ -27,6 +27,8 @@ class RunSettings:
         accumulation: micro-batches for each step and process, to save memory; the result is that of one.
         precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers; weights and losses stay float32.
         compile: ``torch.compile``, or XLA in TensorFlow.
+        shard: divide parameters, gradients and Adam's state among the processes (FSDP2), for networks that one device
+            has no room for; PyTorch's alone.
         log_every: steps between lines of the log, each the mean since the last one.
         evaluate_every: steps between evaluations on the held-out examples; 0 for none.
         evaluation_examples: how many of them are used, the same every time.
@@ -49,6 +51,7 @@ class RunSettings:
     accumulation: int = 1
     precision: str = "float32"
     compile: bool = False
+    shard: bool = False
     log_every: int = 50
     evaluate_every: int = 500
     evaluation_examples: int = 512

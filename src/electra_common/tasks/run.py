@@ -129,6 +129,7 @@ class FineTuningRun:
             warmup_steps=round(self.steps_in_all * settings.warmup_fraction),
             total_steps=self.steps_in_all,
             power=settings.decay_power,
+            schedule=settings.schedule,
         )
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from electra_common.config import HEADS
 from electra_common.fields import check_fields, parse_assignment
+from electra_common.pretraining.schedule import GOOGLE, SCHEDULES
 from electra_common.tasks.decoding.answers import (
     GOOGLE_NULL_THRESHOLD,
     MAX_ANSWER_LENGTH,
@@ -43,12 +44,15 @@ class FineTuningSettings:
         epochs: passes over the rows; a fraction is one.
         batch_size: rows of an update.
         warmup_fraction: of all updates.
+        schedule: of the learning rate: ``google`` for decay and warm-up at once, ``transformers`` for one after the
+            other (:mod:`electra_common.pretraining.schedule`).
         decay_power: of the polynomial that the learning rate goes down by.
         weight_decay: of all but LayerNorm and biases.
         dropout: of hidden states and attention; the head's too.
         adam_beta_1: of the mean of gradients.
         adam_beta_2: of the mean of their squares.
         adam_epsilon: added to the root of the latter.
+        adam_bias_correction: divide both means by ``1 - beta**update``, as Adam does and ELECTRA's code does not.
         clip_norm: the most that the norm of all gradients may be.
         max_length: most tokens of a row.
         doc_stride: of answers: how many tokens the next window over a long context begins later.
@@ -72,12 +76,14 @@ class FineTuningSettings:
     epochs: float = 3.0
     batch_size: int = 32
     warmup_fraction: float = 0.1
+    schedule: str = GOOGLE
     decay_power: float = 1.0
     weight_decay: float = 0.0
     dropout: float = 0.1
     adam_beta_1: float = 0.9
     adam_beta_2: float = 0.999
     adam_epsilon: float = 1e-6
+    adam_bias_correction: bool = False
     clip_norm: float = 1.0
     max_length: int = 128
     doc_stride: int = DOC_STRIDE
@@ -101,7 +107,8 @@ class FineTuningSettings:
         for name in ("weight_decay", "early_stopping"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"settings: {name} must be at least 0, found {getattr(self, name)}")
-        for name, known in (("layer_decay_style", STYLES), ("head", HEADS), ("class_weights", CLASS_WEIGHTS)):
+        choices = {"layer_decay_style": STYLES, "schedule": SCHEDULES, "head": HEADS, "class_weights": CLASS_WEIGHTS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"settings: {name} must be one of {', '.join(known)}; found {getattr(self, name)!r}")
 

@@ -19,3 +19,20 @@ def test_it_ends_at_zero_and_stays_there():
 
 def test_other_powers_and_no_warm_up():
     assert scheduled_rate(5, peak=1.0, warmup_steps=0, total_steps=20, power=2.0) == pytest.approx(0.75**2)
+
+
+def test_one_after_the_other_it_is_that_of_the_trainer():
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    theirs = transformers.get_linear_schedule_with_warmup(optimizer, num_warmup_steps=3, num_training_steps=20)
+    for update in range(1, 22):
+        rate = scheduled_rate(update, peak=1e-3, warmup_steps=3, total_steps=20, schedule="transformers")
+        assert rate == pytest.approx(theirs.get_last_lr()[0], rel=1e-12, abs=0)
+        optimizer.step()
+        theirs.step()
+
+
+def test_an_unknown_schedule_is_refused():
+    with pytest.raises(ValueError, match="schedule must be one of google, transformers; found 'cosine'"):
+        scheduled_rate(1, peak=1e-3, warmup_steps=3, total_steps=20, schedule="cosine")
