@@ -71,5 +71,5 @@ def _program(
         def run(batch: dict[str, Any]) -> dict[str, Any]:
             return dict(model(**batch, training=False).flat())
 
-        programs[key] = tf.function(run, signature and [signature], jit_compile=jit_compile)
+        programs[key] = tf.function(run, signature and [signature], jit_compile=jit_compile, autograph=False)
     return programs[key]

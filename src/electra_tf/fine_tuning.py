@@ -219,7 +219,7 @@ class _TrainingStep:
                 lambda tensor: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype), micro_batches
             )
             signature = [shapes, tf.TensorSpec((), tf.uint32)] if self._count == 1 else None
-            self._traced = tf.function(self._train_step, signature, reduce_retracing=True)
+            self._traced = tf.function(self._train_step, signature, reduce_retracing=True, autograph=False)
         return self._traced  # type: ignore[no-any-return]
 
 

@@ -175,7 +175,11 @@ def _training_step(
         optimizer.apply([gradient / processes.count for gradient in clipped], model.trainable_variables)
         return tf.concat([totals, [norm / processes.count]], axis=0)
 
-    function: Callable[[Any, Tensor], Tensor] = tf.function(train_step, jit_compile=run.settings.compile or None)
+    function: Callable[[Any, Tensor], Tensor] = tf.function(
+        train_step,
+        jit_compile=run.settings.compile or None,
+        autograph=False,  # nothing here asks a tensor; rewriting the code for it takes seconds
+    )
     return function
 
 
@@ -194,7 +198,7 @@ def _forward(model: TFElectraForJointPreTraining) -> Callable[[dict[str, Tensor]
             found["masked_losses"] = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
         return found
 
-    function: Callable[[dict[str, Tensor]], dict[str, Tensor]] = tf.function(forward)
+    function: Callable[[dict[str, Tensor]], dict[str, Tensor]] = tf.function(forward, autograph=False)
     return function
 
 

@@ -62,7 +62,7 @@ def _program(model: TFElectraPreTrainedModel, rows: Sequence[Row]) -> Any:
             output = model(**batch, training=False).flat()
             return {name: _wide(tensor) for name, tensor in output.items()}
 
-        programs[key] = tf.function(run, [signature])
+        programs[key] = tf.function(run, [signature], autograph=False)
     return programs[key]
 
 

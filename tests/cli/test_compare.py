@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from electra_common.cli.demo import MASKED_SENTENCE, REPLACED_SENTENCE
 from support.fixtures import CAUSAL, GOOGLE, TRANSFORMERS
 
 HEADS = ("--num-attention-heads", "discriminator=4,generator=1")
@@ -121,18 +120,7 @@ def test_a_framework_that_is_not_installed_is_one_line_that_says_how_to_get_it(e
     assert f"pip install 'electra-dual[{missing[0]}]'" in err
 
 
-@pytest.mark.both
-def test_the_demonstration_agrees_with_google_and_with_itself(electra):
-    code, out, _ = electra("demo")
-    assert code == 0
-    assert "Everything agrees." in out
-    assert "probability of being replaced" in out
-    assert "layer 11 output" in out
-    assert "8 rows of up to" in out
-    assert REPLACED_SENTENCE in out
-    assert MASKED_SENTENCE in out
-
-
+# With both frameworks the demonstration is an example of docs/cli.md, which tests/docs runs.
 def test_the_demonstration_runs_with_the_one_framework_there_is(electra):
     if is_hidden("torch") == is_hidden("tensorflow"):
         pytest.skip("not exactly one framework is installed")

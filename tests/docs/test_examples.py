@@ -26,8 +26,15 @@ def _marks_of_console(example):
 
 
 def _session_parameters():
-    sessions = python_sessions()
-    return [pytest.param(item, id=item.name, marks=() if item.family else pytest.mark.once) for item in sessions]
+    return [pytest.param(item, id=item.name, marks=_marks_of_session(item)) for item in python_sessions()]
+
+
+def _marks_of_session(session):
+    """What trains is long in TensorFlow; the same pages are run in PyTorch every time."""
+    if not session.family:
+        return pytest.mark.once
+    trains = session.page.parent.name == "tutorials" or session.page.name == "fine-tuning.md"
+    return pytest.mark.thorough if trains and session.family == "electra_tf" else ()
 
 
 @pytest.mark.parametrize("session", _session_parameters())
