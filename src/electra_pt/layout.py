@@ -218,24 +218,22 @@ class PackedLayout:
             assert isinstance(gathered, Tensor)  # a pair only where more is asked for
             return gathered
         # The function for everyone knows no dropout; this is the kernel that it calls.
-        kernel = torch.ops.aten._flash_attention_forward
-        found: Tensor = kernel(query, key, value, query_offsets, offsets, most_queries, longest, dropout, False, False)[
-            0
-        ]
-        return found
+        ends = (query_offsets, offsets, most_queries, longest)
+        found: tuple[Tensor, ...] = torch.ops.aten._flash_attention_forward(
+            query, key, value, *ends, dropout_p=dropout, is_causal=False, return_debug_mask=False
+        )
+        return found[0]
 
     def _attend_padded(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """Attend in torch's kernel for padded rows, which alone are padded: as :meth:`_attend_by_offsets`."""
-        sequences, length = len(self.offsets) - 1, self.packing.shape[1]
-        has_all = len(query) == len(key)
-        is_key = self._padded(torch.ones_like(self.places, dtype=torch.bool))[
-            :, None, None
-        ]  # [sequences, 1, 1, length]
+        length, has_all = self.packing.shape[1], len(query) == len(key)
+        is_key = self._padded(torch.ones_like(self.places, dtype=torch.bool))  # [sequences, length]
+        mask = is_key[:, None, None].expand(-1, query.shape[1], length if has_all else 1, -1)
         gathered = F.scaled_dot_product_attention(
             (self._padded(query) if has_all else query[:, None]).transpose(1, 2),  # [sequences, heads, queries, size]
             self._padded(key).transpose(1, 2),
             self._padded(value).transpose(1, 2),
-            attn_mask=is_key.expand(sequences, query.shape[1], length if has_all else 1, length),
+            attn_mask=mask,  # [sequences, heads, queries, length]
             dropout_p=dropout,
         )
         flat = gathered.transpose(1, 2).flatten(0, 1)  # [sequences * queries, heads, size]
@@ -279,9 +277,10 @@ def _is_full(mask: Tensor) -> bool:
 
 
 def _is_visible(mask: Tensor) -> bool:
-    """Whether to look at a mask's numbers: outside of what is traced or compiled. A GPU has to be waited for."""
+    """Whether to look at a mask's numbers: outside of what is recorded. A GPU has to be waited for."""
     is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return mask.device.type != "meta" and not is_recorded
+    is_captured = mask.is_cuda and torch.cuda.is_current_stream_capturing()
+    return mask.device.type != "meta" and not is_recorded and not is_captured
 
 
 def _has_kernel(query: Tensor) -> bool:
