@@ -16,8 +16,8 @@ PYTEST := $(BIN)/python -m pytest -q
 # module fixtures are made once; whichever is done first takes half of what the other still has.
 PARALLEL := -n 2 --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
-# Of every 1,000 ways to damage a checkpoint, make test takes 100 and make check-thorough all.
-FEWER := ELECTRA_FUZZ_CASES=100
+# Of every 1,000 ways to damage a checkpoint, make test takes 250 and make check-thorough all.
+FEWER := ELECTRA_FUZZ_CASES=250
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills check-unicode check-thorough clean

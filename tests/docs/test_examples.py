@@ -30,11 +30,11 @@ def _session_parameters():
 
 
 def _marks_of_session(session):
-    """What trains is long in TensorFlow; the same pages are run in PyTorch every time."""
+    """The page that fine-tunes most takes long in TensorFlow; in PyTorch it is run every time."""
     if not session.family:
         return pytest.mark.once
-    trains = session.page.parent.name == "tutorials" or session.page.name == "fine-tuning.md"
-    return pytest.mark.thorough if trains and session.family == "electra_tf" else ()
+    is_long = session.page.name == "fine-tuning.md" and session.family == "electra_tf"
+    return pytest.mark.thorough if is_long else ()
 
 
 @pytest.mark.parametrize("session", _session_parameters())
