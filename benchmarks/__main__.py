@@ -99,7 +99,7 @@ def _pretraining_data(options: argparse.Namespace, folder: Path, console: Consol
 
 def _inference(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
     compared = [measure_inference(size, folder / size, _settings(options)) for size in options.sizes]
-    print_inference(console, compared, _settings(options), machine_with_threads(options.threads))
+    print_inference(console, compared, _settings(options), machine_with_threads(_settings(options).threads))
     return {"inference": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
 
 
@@ -123,7 +123,7 @@ def _tensorflow(options: argparse.Namespace, folder: Path, console: Console) -> 
         print(f"tensorflow is left out: there is no {missing}", file=sys.stderr)
         return {}
     compared = [measure_tensorflow(size, folder / f"tf-{size}", peers, _settings(options)) for size in options.sizes]
-    print_inference(console, compared, _settings(options), machine_with_threads(options.threads))
+    print_inference(console, compared, _settings(options), machine_with_threads(_settings(options).threads))
     return {"tensorflow": [{**vars(item), "works": [vars(work) for work in item.works]} for item in compared]}
 
 

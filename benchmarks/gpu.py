@@ -31,11 +31,11 @@ from benchmarks.inference import (
 )
 from benchmarks.pretraining import (
     Batch,
-    compose,
     compose_networks,
     masked_batch,
-    our_arguments,
     our_networks,
+    our_step,
+    peers_step,
 )
 from benchmarks.sentences import SHORT_SENTENCE, full_rows, read_sentences, tokenize
 
@@ -105,14 +105,14 @@ def _answering(
 
 
 def _compile_layers(models: Iterable[Any], dynamic: bool) -> None:
-    """Compile layers, the same for both programs: equal ones once, which takes seconds; whole models take minutes."""
+    """Compile layers, the same for both programs: equal ones once."""
     for model in models:
         for layer in model.electra.encoder.layer:
             layer.compile(dynamic=dynamic)
 
 
 def _call_full(program: str, model: Any, batch: Batch) -> Any:
-    """Run a model over rows without padding, without a mask: on a GPU it would have to be computed with."""
+    """Run a model over rows without padding, without a mask, which neither program would compute with."""
     return model(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
 
 
@@ -247,41 +247,11 @@ def _training_steps(model: Any, composition: Any) -> dict[str, Callable[[Batch],
     compiled = copy.deepcopy(composition)
     _compile_layers(compiled.values(), dynamic=False)
     compile_parts(model)
-    return {OURS_COMPILED: _our_step(model), PEER: _their_step(composition), COMPILED: _their_step(compiled)}
-
-
-def _our_step(model: Any) -> Callable[[Batch], None]:
-    import torch
-
-    from electra_pt.optimizer import clip_by_global_norm, electra_adam
-
-    optimizer = electra_adam(model)
-
-    def step(batch: Batch) -> None:
-        optimizer.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16):
-            loss = model(**our_arguments(batch)).loss
-        loss.backward()
-        clip_by_global_norm(model.parameters(), 1.0)
-        optimizer.step()
-
-    return step
-
-
-def _their_step(composition: Any) -> Callable[[Batch], None]:
-    import torch
-
-    optimizer = torch.optim.AdamW(composition.parameters(), lr=5e-4, eps=1e-6, weight_decay=0.01, fused=True)
-
-    def step(batch: Batch) -> None:
-        optimizer.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16):
-            generator_loss, discriminator_loss = compose(composition, batch)
-        (generator_loss + 50 * discriminator_loss).backward()
-        torch.nn.utils.clip_grad_norm_(composition.parameters(), 1.0)
-        optimizer.step()
-
-    return step
+    return {
+        OURS_COMPILED: our_step(model),
+        PEER: peers_step(composition, everywhere=False),
+        COMPILED: peers_step(compiled, everywhere=False),
+    }
 
 
 def _moved(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def run_alone(program: str, work: str, folder: str, sentences: str, vocabulary: 
 
 
 def make_checkpoints(size: str, folder: Path) -> None:
+    """Write both models that are measured, with new weights, each into a folder of its name."""
     import electra_pt
 
     config = electra_pt.ElectraConfig.preset(f"{size}-discriminator")

@@ -41,10 +41,10 @@ def measure_pretraining(folder: Path, settings: Settings) -> tuple[Work, Work]:
     composition = compose_networks(model, folder)
     batches = [masked_batch(step, ROWS, LENGTH) for step in range(settings.batches)]
     _check_losses(model, composition, batches[0])
-    ours = _our_step(model)
+    ours = our_step(model)
     works = []
     for name, everywhere in (("samples everywhere", True), ("samples where masked", False)):
-        theirs = _peers_step(composition, everywhere)
+        theirs = peers_step(composition, everywhere)
         steps: dict[str, Step] = {
             OURS: lambda i: ours(batches[i]),
             PEER: lambda i, theirs=theirs: theirs(batches[i]),  # type: ignore[misc]
@@ -150,30 +150,42 @@ def our_arguments(batch: Batch) -> dict[str, Any]:
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 
-def _our_step(model: Any) -> Callable[[Batch], None]:
+def our_step(model: Any) -> Callable[[Batch], None]:
+    """Return a step of ours, on a GPU in bfloat16 by autocast."""
     from electra_pt.optimizer import clip_by_global_norm, electra_adam
 
     optimizer = electra_adam(model, learning_rate=_OPTIONS["lr"])
 
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
-        model(**our_arguments(batch)).loss.backward()
+        with _on_a_gpu_in_half(batch):
+            loss = model(**our_arguments(batch)).loss
+        loss.backward()
         clip_by_global_norm(model.parameters(), 1.0)
         optimizer.step()
 
     return step
 
 
-def _peers_step(networks: Any, everywhere: bool) -> Callable[[Batch], None]:
+def peers_step(networks: Any, everywhere: bool) -> Callable[[Batch], None]:
+    """Return a step of the composition, likewise."""
     import torch
 
-    optimizer = torch.optim.AdamW(networks.parameters(), **_OPTIONS)
+    is_on_gpu = next(networks.parameters()).is_cuda
+    optimizer = torch.optim.AdamW(networks.parameters(), fused=is_on_gpu, **_OPTIONS)
 
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
-        generator_loss, discriminator_loss = compose(networks, batch, everywhere=everywhere)
+        with _on_a_gpu_in_half(batch):
+            generator_loss, discriminator_loss = compose(networks, batch, everywhere=everywhere)
         (generator_loss + 50 * discriminator_loss).backward()
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
         optimizer.step()
 
     return step
+
+
+def _on_a_gpu_in_half(batch: Batch) -> Any:
+    import torch
+
+    return torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=batch["input_ids"].is_cuda)

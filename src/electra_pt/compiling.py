@@ -13,7 +13,7 @@ from electra_pt.joint_pretraining import ElectraForJointPreTraining
 def compile_parts(model: ElectraForJointPreTraining) -> None:
     """Let :func:`torch.compile` make programs of a model's parts, at its next call, for shapes that never change.
 
-    Layers of one network are compiled once, in seconds, where the whole model takes minutes.
+    Layers of one network are compiled once, where the program of a whole model has each of them.
 
     Args:
         model: is changed in place.

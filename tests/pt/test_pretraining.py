@@ -16,7 +16,7 @@ from electra_common.pretraining.run_folder import list_checkpoints, read_checkpo
 from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_pt import ElectraForMaskedLM, ElectraForPreTraining  # noqa: E402
 from electra_pt import pretraining as loop  # noqa: E402
-from electra_pt.pretraining import pretrain  # noqa: E402
+from electra_pt.pretraining import _without_full_mask, pretrain  # noqa: E402
 from support.fixtures import GOOGLE  # noqa: E402
 from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
 from support.killed_runs import kill_and_compare  # noqa: E402
@@ -193,6 +193,13 @@ def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
     exact, rounded = last_state(tmp_path / "32"), last_state(tmp_path / "16")
     differences = [np.abs(exact[name] - rounded[name]).max() for name in exact if name.startswith("discriminator.")]
     assert 0 < max(differences) < 0.05
+
+
+def test_a_mask_that_hides_nothing_is_not_computed_with():
+    mask = np.ones((2, 3), np.int32)
+    assert _without_full_mask({"input_ids": mask, "attention_mask": mask}).keys() == {"input_ids"}
+    mask = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
+    assert _without_full_mask({"attention_mask": mask})["attention_mask"] is mask
 
 
 def test_a_change_of_the_recipe_is_refused(data, whole_run):

@@ -56,13 +56,17 @@ def test_two_processes_go_on_with_what_one_began_and_end_as_one_does(data, tmp_p
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("flags", [(), ("--shard",)], ids=["whole", "divided"])
-def test_four_processes_end_as_one_does(data, tmp_path, flags):
+@pytest.mark.parametrize(
+    ("count", "flags"),
+    [(4, ()), (4, ("--shard",)), (2, ("--shard", "--compile"))],
+    ids=["whole", "divided", "compiled"],
+)
+def test_processes_end_as_one_does(data, tmp_path, count, flags):
     pretrain(tiny_settings(data, tmp_path / "alone", "steps=6", log_every=2, evaluate_every=0), quiet=True)
     options = ("--set=steps=6", "--log-every=2", "--evaluate-every=0", "--save-every=5", *flags)
-    finish(torchrun(data, tmp_path / "shared", *options, count=4))
+    finish(torchrun(data, tmp_path / "shared", *options, count=count))
     assert_same_run(tmp_path / "alone", tmp_path / "shared")
-    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [4]
+    assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [count]
 
 
 def test_to_divide_a_model_takes_several_processes(data, tmp_path):

@@ -115,6 +115,12 @@ def test_mixed_precision_lasts_as_long_as_the_run(data, whole_run, tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
+def test_only_pytorch_divides_a_model(data, tmp_path):
+    with pytest.raises(ValueError, match="shard: only PyTorch divides networks among processes"):
+        pretrain(tiny_settings(data, tmp_path / "run", shard=True), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data, tmp_path):
     settings = tiny_settings(data, tmp_path, "learning_rate=1e30", "warmup_steps=0", stop_at=1)
     with pytest.raises(TrainingDivergedError, match=r"step 1: .* is (nan|inf); no checkpoint was written yet"):

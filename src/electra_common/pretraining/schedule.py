@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 GOOGLE: Final = "google"  # at once, as in Google's code
@@ -34,6 +35,11 @@ def scheduled_rate(
         return peak * _share_in_turn(update - 1, warmup_steps, total_steps, power)
     decayed: float = peak * (1.0 - min(update, total_steps) / total_steps) ** power
     return decayed * min(1.0, update / warmup_steps) if warmup_steps else decayed
+
+
+def warmup_updates(fraction: float, total_steps: int, schedule: str = GOOGLE) -> int:
+    """Return how many updates of a run warm up: a fraction of all, for ``"transformers"`` rounded up as it does."""
+    return math.ceil(fraction * total_steps) if schedule == TRANSFORMERS else round(fraction * total_steps)
 
 
 def _share_in_turn(done: int, warmup_steps: int, total_steps: int, power: float) -> float:

@@ -23,7 +23,7 @@ from electra_common.pretraining.processes import Processes
 from electra_common.pretraining.reporting import Reporter
 from electra_common.pretraining.run import TrainingDivergedError
 from electra_common.pretraining.run_folder import RunFolder, RunState, read_checkpoint
-from electra_common.pretraining.schedule import scheduled_rate
+from electra_common.pretraining.schedule import scheduled_rate, warmup_updates
 from electra_common.tasks.batches import FineTuningBatch, FineTuningBatches, balanced_class_weights
 from electra_common.tasks.data import TaskData
 from electra_common.tasks.decoding.decode import decode
@@ -126,7 +126,7 @@ class FineTuningRun:
         return scheduled_rate(
             step + 1,
             peak=settings.learning_rate,
-            warmup_steps=round(self.steps_in_all * settings.warmup_fraction),
+            warmup_steps=warmup_updates(settings.warmup_fraction, self.steps_in_all, settings.schedule),
             total_steps=self.steps_in_all,
             power=settings.decay_power,
             schedule=settings.schedule,

@@ -1,8 +1,10 @@
 """The learning rate: warm-up and decay at once."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from electra_common.pretraining.schedule import scheduled_rate
+from electra_common.pretraining.schedule import scheduled_rate, warmup_updates
 
 
 def test_it_is_what_googles_graph_computed():
@@ -31,6 +33,15 @@ def test_one_after_the_other_it_is_that_of_the_trainer():
         assert rate == pytest.approx(theirs.get_last_lr()[0], rel=1e-12, abs=0)
         optimizer.step()
         theirs.step()
+
+
+def test_a_part_of_an_update_warms_up_as_the_trainer_counts():
+    transformers = pytest.importorskip("transformers")
+    asked = SimpleNamespace(warmup_steps=0.1)  # below 1: a fraction; the whole class needs more than we have
+    for total in (5, 21, 1565):
+        expected = transformers.TrainingArguments.get_warmup_steps(asked, total)
+        assert warmup_updates(0.1, total, "transformers") == expected
+    assert warmup_updates(0.1, 21) == 2
 
 
 def test_an_unknown_schedule_is_refused():
