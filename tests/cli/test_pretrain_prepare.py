@@ -1,6 +1,7 @@
 """``electra pretrain prepare``, as a user runs it, but for the process."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -114,3 +115,13 @@ def test_plain_lines_tell_speed_and_time_left(monkeypatch):
     assert told == [
         None, "50%, 5,500 tokens, 500 tokens/s, 55 s left", None, "66%, 9,000 tokens, 346 tokens/s, 34 s left",
     ]  # fmt: skip
+
+
+def test_a_warning_is_one_line_without_our_code(tokenizer, tmp_path):
+    (tmp_path / "one.txt").write_text("One document alone.\n")
+    command = [sys.executable, "-m", "electra_common", "pretrain", "prepare", str(tmp_path / "one.txt"), "--workers=1"]
+    command += ["--held-out=0.1", f"--tokenizer={tokenizer}", f"--out={tmp_path / 'corpus'}", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stderr.splitlines() if "documents" in line]
+    assert line.startswith("warning: no text was held out of 1 documents; give")
+    assert "prepare_corpus(" not in done.stderr

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -277,6 +278,7 @@ def vocabulary_train_command(
 
 def main() -> None:
     """Run the command line and exit; bad input ends in one line and exit code 2, never in a traceback."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # without a line of our code
     try:
         app()
     except (ValueError, FrameworkError, OSError) as error:  # CheckpointError is a ValueError

@@ -200,6 +200,7 @@ def _found(value: object) -> str:
 
 
 def _no_column(path: str, step: str, there: Sequence[str]) -> str:
-    guesses = get_close_matches(step, there, n=1)
-    hint = f"did you mean {guesses[0]!r}?" if guesses else "columns of your own are named by --text, --label and others"
-    return f"there is no column {path!r}; there are {', '.join(map(repr, there))}; {hint}"
+    guesses = get_close_matches(step, there, n=1, cutoff=0.7)
+    hint = f"; did you mean {guesses[0]!r}?" if guesses else ""
+    names = f"there is no column {path!r}; there are {', '.join(map(repr, there))}{hint}"
+    return f"{names} (columns of your own are named by --text, --label and others)"
