@@ -16,8 +16,6 @@ PYTEST := $(BIN)/python -m pytest -q
 # module fixtures are made once; whichever is done first takes half of what the other still has.
 PARALLEL := -n 2 --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
-# Of every 1,000 ways to damage a checkpoint, make test takes 250 and make check-thorough all.
-FEWER := ELECTRA_FUZZ_CASES=250
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills check-unicode check-thorough clean
@@ -50,14 +48,14 @@ types: $(STAMP)
 # The suite as a user of one framework would see it: the other one cannot be imported, in subprocesses neither.
 # What is marked `once` has nothing to do with frameworks (tests/conftest.py says what): it runs in the first of the two.
 test-pytorch: $(STAMP)
-	$(ONE_THREAD) $(FEWER) PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both and not thorough"
+	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/tensorflow $(PYTEST) $(PARALLEL) -m "not both and not thorough"
 
 test-tensorflow: $(STAMP)
 	$(ONE_THREAD) PYTHONPATH=$(CURDIR)/tests/without/torch $(PYTEST) $(PARALLEL) -m "not both and not once and not thorough"
 
 # What needs both runs each framework in a process of its own, once for each file; pytest itself imports neither.
 test-both: $(STAMP)
-	$(ONE_THREAD) $(PYTEST) -n 2 --dist loadfile -m both tests/equivalence tests/cli tests/docs
+	$(ONE_THREAD) $(PYTEST) -n 2 --dist loadfile -m "both and not thorough" tests/equivalence tests/cli tests/docs
 
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
@@ -78,10 +76,11 @@ check-kills: $(STAMP)
 	cd tests && ../$(BIN)/python -m support.killed_runs pt fine-tuning 20
 	cd tests && ../$(BIN)/python -m support.killed_runs tf fine-tuning 20
 
-# What takes long and guards what seldom changes: compiling to machine code, a word of 50 MB, random kills, memory.
+# What takes long and guards what seldom changes: compiling to machine code, a word of 50 MB, random kills, memory, the
+# longest pages in TensorFlow; and ten times as many damaged checkpoints.
 check-thorough: $(STAMP)
-	$(ONE_THREAD) $(PYTEST) -m thorough
-	$(ONE_THREAD) $(PYTEST) tests/common/weights
+	$(ONE_THREAD) ELECTRA_THOROUGH=1 $(PYTEST) -m thorough
+	$(ONE_THREAD) ELECTRA_THOROUGH=1 $(PYTEST) tests/common/weights
 
 # Half an hour; make test takes every assigned character with the options of the released models, and samples of the rest.
 check-unicode: $(STAMP)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.measure import ratios
+from benchmarks.reading import READING, memory_reader
 from benchmarks.sentences import SHORT_SENTENCE, full_rows, read_sentences, tokenize
 
 OURS: Final = "electra_pt"
@@ -212,14 +213,19 @@ def _real_sentences(
 def _short_sentence(size: str, models: Mapping[str, Any], settings: Settings) -> list[Work]:
     """One sentence again and again: a program calls ten times before the next one does, as where one model serves.
 
-    Call by call in turn, each would find the other's weights in the processor's cache and not its own.
+    Call by call in turn, each would find the other's weights in the processor's cache and not its own. Beside them the
+    weights are only read.
     """
     import torch
 
     (batch,) = tokenize([SHORT_SENTENCE], settings.vocabulary, 1, "pt")
     called = {**models, COMPILED: torch.compile(models[PEER])} if settings.compiles else models
-    steps = {name: lambda _, model=model: [model(**batch) for _ in range(_CALLS)] for name, model in called.items()}
-    return make_works(size, "one short sentence", _BURSTS * _CALLS, in_turn(steps, _BURSTS, settings))
+    calls = {name: lambda model=model: model(**batch) for name, model in called.items()}
+    layers = models[OURS].electra.encoder.parameters()
+    calls[READING] = memory_reader(sum(weight.numel() for weight in layers), settings.threads)
+    steps = {name: lambda _, call=call: [call() for _ in range(_CALLS)] for name, call in calls.items()}
+    seconds = in_turn(steps, _BURSTS, settings)
+    return make_works(size, "one short sentence", _BURSTS * _CALLS, seconds, ours=(OURS, PREPACKED, READING))
 
 
 def _full_rows(size: str, models: Mapping[str, Any], length: int, settings: Settings) -> list[Work]:

@@ -1,4 +1,4 @@
-"""Models in TensorFlow beside transformers 4.57 and keras-hub: one short sentence, real sentences, full rows.
+"""Models in TensorFlow beside transformers 4.57 and keras-hub: a short sentence, real ones, full rows, fine-tuning.
 
 Not all of them can be installed together, so each has a process of its own; they take turns. transformers reads the
 same weights; keras-hub's backbone has new ones of the same sizes, no head and another GELU: only its speed counts.
@@ -19,15 +19,18 @@ import numpy as np
 
 from benchmarks.inference import LARGEST_DIFFERENCE, TOKENS_OF_FULL_ROWS, Compared, Settings, Work
 from benchmarks.measure import ratios
-from benchmarks.sentences import SHORT_SENTENCE, read_sentences, tokenize
+from benchmarks.reading import READING
+from benchmarks.sentences import BATCH_SIZE, SHORT_SENTENCE, read_sentences, tokenize
 from benchmarks.workers import Worker, in_turn, open_worker
 
 _VOCABULARY_SIZE: Final = 30522
 _FULL_LENGTHS: Final = (128, 512)
 _CALLS: Final = {"eager": 3, "graph": 10}
 _OURS: Final = {"ours": "electra_tf", "prepacked": "electra_tf, prepacked"}
+_BESIDE_PEERS: Final = {**_OURS, READING: READING}
 _PEERS: Final = {"peer": "transformers", "keras-hub": "keras_hub"}
 _PREDICT: Final = "keras_hub, predict_on_batch"
+_TRAINING: Final = "fine-tuning"
 _NAMES: Final = {
     "eager": "one short sentence, eager",
     "graph": "one short sentence, graph",
@@ -36,11 +39,12 @@ _NAMES: Final = {
 }
 _MAKE: Final = """
 import sys
-from electra_tf import ElectraConfig, TFElectraForPreTraining
+from electra_tf import ElectraConfig, TFElectraForPreTraining, TFElectraForSequenceClassification
 from electra_common import convert_checkpoint
-model = TFElectraForPreTraining(ElectraConfig.preset(sys.argv[1] + "-discriminator"))
-model.save_pretrained(sys.argv[2] + "/ours")
-convert_checkpoint(sys.argv[2] + "/ours", sys.argv[2] + "/peer", format="h5")
+config = ElectraConfig.preset(sys.argv[1] + "-discriminator")
+for kind, family in (("", TFElectraForPreTraining), ("-classifier", TFElectraForSequenceClassification)):
+    family(config).save_pretrained(sys.argv[2] + "/ours" + kind)
+    convert_checkpoint(sys.argv[2] + "/ours" + kind, sys.argv[2] + "/peer" + kind, format="h5")
 """
 
 
@@ -73,15 +77,45 @@ def measure_tensorflow(size: str, folder: Path, peers: Mapping[str, Path], setti
         megabytes = {side: worker.ask("memory") for side, worker in workers.items()}
     mask = rows["attention_mask"]
     difference = _difference({side: np.load(folder / f"{side}.npy") for side in read_by}, mask == 1)
-    works = tuple(_works(size, seconds, len(mask), megabytes))
-    return Compared(size, _real_share(mask), difference, works)
+    works = list(_works(size, seconds, len(mask), megabytes))
+    if "peer" in peers:
+        works.append(_fine_tuning(size, peers["peer"], folder, rows, settings))
+    return Compared(size, _real_share(mask), difference, tuple(works))
+
+
+def _fine_tuning(size: str, peer: Path, folder: Path, rows: Mapping[str, Any], settings: Settings) -> Work:
+    """Train a classifier of sentences, in processes of their own, for their memory."""
+    with ExitStack() as stack:
+        ours, theirs = (
+            stack.enter_context(_start_training(python, side, folder, settings))
+            for side, python in (("ours", Path(sys.executable)), ("peer", peer))
+        )
+        losses = [worker.ask("first-loss") for worker in (ours, theirs)]
+        if not abs(losses[0] - losses[1]) <= LARGEST_DIFFERENCE:
+            raise RuntimeError(f"losses before training differ: {losses[0]:.6f} and {losses[1]:.6f}")
+        seconds = in_turn({"ours": (ours, _TRAINING), "peer": (theirs, _TRAINING)}, settings.rounds)
+        megabytes = (ours.ask("memory"), theirs.ask("memory"))
+    return Work(
+        size,
+        _TRAINING,
+        (_OURS["ours"], _PEERS["peer"]),
+        len(rows["input_ids"]),
+        (statistics.median(seconds["ours"]), statistics.median(seconds["peer"])),
+        ratios(seconds["peer"], seconds["ours"]),
+        megabytes=megabytes,
+    )
 
 
 def _all_works(workers: Mapping[str, Worker], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds of each work, by what did it; keras-hub has two graphs for the short sentence."""
+    """Return the seconds of each work, by what did it.
+
+    The short sentence in a graph stands beside the mere reading of the weights, and keras-hub has two graphs for it.
+    """
     seconds = {}
     for work in _NAMES:
         asked = {side: (worker, work) for side, worker in workers.items()}
+        if work == "graph":
+            asked[READING] = (workers["ours"], "read")
         if work == "graph" and "keras-hub" in workers:
             asked[_PREDICT] = (workers["keras-hub"], "predict")
         seconds[work] = in_turn(asked, rounds)
@@ -120,7 +154,7 @@ def _full_rows(length: int) -> dict[str, Any]:
 
 def _real_share(mask: Any) -> float:
     """The share of real tokens in batches of 32, each padded to its own longest row."""
-    parts = [mask[start : start + 32] for start in range(0, len(mask), 32)]
+    parts = [mask[start : start + BATCH_SIZE] for start in range(0, len(mask), BATCH_SIZE)]
     return float(mask.sum() / sum(len(part) * part.sum(axis=1).max() for part in parts))
 
 
@@ -129,10 +163,17 @@ def _environment() -> dict[str, str]:
 
 
 def _start(python: Path, side: str, folder: Path, settings: Settings) -> AbstractContextManager[Worker]:
-    clock = "processor" if settings.is_shared else "wall"
     network = folder / ("peer" if side == "peer" else "ours")
-    arguments = (side, network, folder / "batches.npz", settings.threads, clock)
-    return open_worker(python, "tensorflow_worker", *arguments)
+    return open_worker(python, "tensorflow_worker", side, network, folder / "batches.npz", *_how(settings))
+
+
+def _start_training(python: Path, side: str, folder: Path, settings: Settings) -> AbstractContextManager[Worker]:
+    arguments = (side, folder / f"{side}-classifier", folder / "batches.npz", *_how(settings))
+    return open_worker(python, "tensorflow_training_worker", *arguments)
+
+
+def _how(settings: Settings) -> tuple[int, str]:
+    return settings.threads, "processor" if settings.is_shared else "wall"
 
 
 def _works(
@@ -141,8 +182,9 @@ def _works(
     """Yield what each of ours took beside each peer; the memory is that of all works, told once."""
     items = {**_CALLS, "real": rows, **{f"full-{length}": TOKENS_OF_FULL_ROWS // length for length in _FULL_LENGTHS}}
     for work, taken in seconds.items():
-        for side, name in _OURS.items():
-            for peer in (peer for peer in taken if peer not in _OURS):
+        ours = {side: name for side, name in _BESIDE_PEERS.items() if side in taken}
+        for side, name in ours.items():
+            for peer in (peer for peer in taken if peer not in ours):
                 yield Work(
                     size,
                     _NAMES[work],

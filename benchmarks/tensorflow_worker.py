@@ -18,6 +18,7 @@ if SIDE == "peer":
 import numpy as np  # noqa: E402 (settings come before what reads them)
 import tensorflow as tf  # noqa: E402
 
+from benchmarks.reading import memory_reader  # noqa: E402
 from benchmarks.worker_loop import CLOCKS, answer_lines  # noqa: E402
 
 BATCH_SIZE = 32
@@ -95,6 +96,9 @@ def main():
     )
     graph = tf.function(run, input_signature=[tf.TensorSpec([None, None], tf.int32)] * len(NAMES))
 
+    if SIDE == "ours":
+        read_weights = memory_reader(model.electra.encoder.count_params(), int(THREADS))
+
     def real():
         if SIDE in ("peer", "keras-hub"):
             return in_file_order(graph, rows)
@@ -107,10 +111,15 @@ def main():
         given = {name: tensor.numpy() for name, tensor in zip(names, short, strict=True)}
         return [model.predict_on_batch(given) for _ in range(GRAPH_CALLS)]
 
+    def read():  # of ours: nothing but the layers' weights, as often as the graph multiplies with them
+        for _ in range(GRAPH_CALLS):
+            read_weights()
+
     works = {
         "eager": lambda: [run(*short) for _ in range(EAGER_CALLS)],
         "graph": lambda: [graph(*short) for _ in range(GRAPH_CALLS)],
         "predict": predict,  # keras-hub's other graph
+        "read": read,
         "real": real,
         **{
             f"full-{length}": lambda batch=batch: graph(*batch)

@@ -7,10 +7,14 @@ graphs too. A model that was never prepacked knows nothing of it.
 
 from __future__ import annotations
 
-from typing import Any, Never
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Never
 
 import keras
 import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from electra_tf.encoder import TFElectraEncoder
@@ -19,6 +23,7 @@ from electra_tf.programs import LayerProgram, forget_programs, uses_the_variable
 
 Tensor = Any
 
+_LARGE: Final = 1 << 19  # numbers of a matrix: more than ELECTRA-Small has (262,144), fewer than Base (589,824)
 _UNDO = "call undo_prepacking(model) first, and prepack_weights(model) again afterwards"
 _NO_GRADIENTS = f"a model with prepacked weights computes no gradients: {_UNDO}"
 
@@ -31,8 +36,8 @@ def prepack_weights(model: Any) -> None:
     inputs with padding and one for inputs without. Under ``run_eagerly``, a distribution strategy and
     ``stateless_call``, with a ``PackedLayout``, and where hidden states or attentions are asked for, the variables
     are used as ever; so they are in the embeddings and the head. Every graph that it is traced into costs memory:
-    TensorFlow keeps constants several times, for ELECTRA-Small 200 to 600 MB a graph. ELECTRA-Base
-    needs gigabytes and gains little.
+    TensorFlow keeps constants several times, for ELECTRA-Small 200 to 600 MB a graph, for ELECTRA-Base
+    gigabytes.
 
     Prepacked, a model refuses to train (RuntimeError), computes no gradients (TensorFlow's LookupError), and the
     weights of its layers must not change: from the first call on assigning to them (RuntimeError) and loading others
@@ -87,11 +92,40 @@ class _PrepackedProgram(LayerProgram):
         def run(*tensors: Tensor) -> Tensor:
             # A tensor of numbers from outside would become an input of the graph; one made inside is its constant.
             values = [(weight, tf.constant(_numbers(weight))) for weight in self._layer.weights]
-            with keras.StatelessScope(values):
+            with keras.StatelessScope(values), _products_as_convolutions(self._layer):
                 result = self._function(*tensors)
             return tf.raw_ops.PreventGradient(input=result, message=_NO_GRADIENTS)
 
         return tf.function(run, signature, autograph=False)
+
+
+@contextmanager
+def _products_as_convolutions(layer: keras.layers.Layer) -> Iterator[None]:
+    """Within this block the large linear layers within a layer multiply as :class:`_ConvolvingDense` does."""
+    linear = [inner for inner in layer._flatten_layers() if type(inner) is keras.layers.Dense]
+    large = [inner for inner in linear if math.prod(inner.kernel.shape) >= _LARGE]
+    for inner in large:
+        inner.__class__ = _ConvolvingDense
+    try:
+        yield
+    finally:
+        for inner in large:
+            inner.__class__ = keras.layers.Dense
+
+
+class _ConvolvingDense(keras.layers.Dense):
+    """A linear layer as a convolution over single places: constant filters are kept in oneDNN's own order.
+
+    The constant matrix of a product is not: for few rows oneDNN takes it as it lies, and is slower by a quarter where
+    reading it is what takes the time. Starting a convolution takes longer, so small ones stay products.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        size, units = inputs.shape[-1], self.units
+        image = tf.reshape(inputs, (1, 1, -1, size))  # [..., size] -> [1, 1, rows, size]
+        product = tf.nn.conv2d(image, tf.reshape(self.kernel, (1, 1, size, units)), strides=1, padding="VALID")
+        biased = tf.nn.bias_add(product, tf.convert_to_tensor(self.bias))
+        return tf.reshape(biased, (*ops.shape(inputs)[:-1], units))  # [1, 1, rows, units] -> [..., units]
 
 
 def _numbers(weight: keras.Variable) -> NDArray[Any]:

@@ -37,9 +37,13 @@ def test_compare_runs_both_networks_and_agrees(electra):
 @pytest.mark.both
 @pytest.mark.parametrize(
     ("head", "outputs"),
-    [("ForSequenceClassification", ["logits"]), ("ForTokenClassification", ["logits"]),
-     ("ForQuestionAnswering", ["start_logits", "end_logits"]), ("ForMultipleChoice", ["last_hidden_state"])],
-)  # fmt: skip
+    [
+        ("ForQuestionAnswering", ["start_logits", "end_logits"]),
+        pytest.param("ForSequenceClassification", ["logits"], marks=pytest.mark.thorough),
+        pytest.param("ForTokenClassification", ["logits"], marks=pytest.mark.thorough),
+        pytest.param("ForMultipleChoice", ["last_hidden_state"], marks=pytest.mark.thorough),
+    ],
+)
 def test_compare_runs_the_heads_for_fine_tuning(electra, head, outputs):
     code, out, _ = electra("compare", TRANSFORMERS / "small-like" / head, "--json")
     (comparison,) = json.loads(out)["comparisons"]
@@ -48,6 +52,7 @@ def test_compare_runs_the_heads_for_fine_tuning(electra, head, outputs):
 
 
 @pytest.mark.both
+@pytest.mark.thorough
 def test_compare_runs_a_decoder_and_its_cache(electra):
     code, out, _ = electra("compare", CAUSAL / "alone", "--json")
     (comparison,) = json.loads(out)["comparisons"]
@@ -121,6 +126,7 @@ def test_a_framework_that_is_not_installed_is_one_line_that_says_how_to_get_it(e
 
 
 # With both frameworks the demonstration is an example of docs/cli.md, which tests/docs runs.
+@pytest.mark.once
 def test_the_demonstration_runs_with_the_one_framework_there_is(electra):
     if is_hidden("torch") == is_hidden("tensorflow"):
         pytest.skip("not exactly one framework is installed")

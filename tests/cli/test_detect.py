@@ -65,6 +65,7 @@ def test_a_checkpoint_of_googles_is_told_its_tokenizer_and_its_heads():
         find_model("fill-mask", str(GOOGLE / "trained"))
 
 
+@pytest.mark.once
 def test_what_is_wrong_is_one_clear_line(electra, models, tmp_path):
     (tmp_path / "blank.txt").write_text("\n \n")
     generator = TRANSFORMERS / "small-like" / "ForMaskedLM"

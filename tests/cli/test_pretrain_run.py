@@ -91,6 +91,7 @@ def test_an_exported_run_is_two_models_with_cards(electra, finished, tmp_path):
         assert (tmp_path / "model" / name / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.once
 def test_an_exported_tokenizer_says_how_long_a_text_was_trained(electra, finished, tmp_path):
     """Beyond it a network answers nonsense; a run from weights may keep a limit that is known of them."""
     run = tmp_path / "run"

@@ -140,7 +140,9 @@ print(report.format, len(report.loaded), model.config.hidden_size)
 """
 
 
-@pytest.mark.parametrize(("family", "package"), [("pt", "torch"), ("tf", "keras")])
+@pytest.mark.parametrize(
+    ("family", "package"), [("pt", "torch"), pytest.param("tf", "keras", marks=pytest.mark.thorough)]
+)
 def test_a_model_is_loaded_by_its_name_and_again_without_a_network(repository, tmp_path, family, package):
     pytest.importorskip(package)
     code = FROM_THE_HUB.format(family=family, prefix="TF" if family == "tf" else "")

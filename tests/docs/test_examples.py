@@ -30,11 +30,11 @@ def _session_parameters():
 
 
 def _marks_of_session(session):
-    """The page that fine-tunes most takes long in TensorFlow; in PyTorch it is run every time."""
+    """The pages that train most take long in TensorFlow, which traces first; in PyTorch they are run every time."""
     if not session.family:
         return pytest.mark.once
-    is_long = session.page.name == "fine-tuning.md" and session.family == "electra_tf"
-    return pytest.mark.thorough if is_long else ()
+    trains = session.page.name == "fine-tuning.md" or session.page.parent.name == "tutorials"
+    return pytest.mark.thorough if trains and session.family == "electra_tf" else ()
 
 
 @pytest.mark.parametrize("session", _session_parameters())

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from support.assertions import assert_close
+from support.thoroughness import mostly_thorough
 from support.tolerances import FORWARD, GRADIENT
 
 torch = pytest.importorskip("torch")
@@ -66,15 +67,19 @@ def no_leftover_graphs():
     torch.compiler.reset()
 
 
-def with_marks(names):
-    return [pytest.param(name, marks=GRAPH_WARNINGS) for name in names]
+# A value for each token, two outputs, an axis of choices.
+USUAL = mostly_thorough(
+    HEADS,
+    usual=("ElectraForPreTraining", "ElectraForQuestionAnswering", "ElectraForMultipleChoice"),
+    marks=GRAPH_WARNINGS,
+)
 
 
 # Graphs ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("no_leftover_graphs")
-@pytest.mark.parametrize("head", with_marks(HEADS))
+@pytest.mark.parametrize("head", USUAL)
 def test_the_whole_model_is_one_graph(head):
     """`fullgraph` raises on anything that would leave the graph; `aot_eager` also builds the backward graph."""
     model = getattr(electra_pt, head)(config_for(head)).eval()
@@ -94,7 +99,9 @@ def test_the_whole_model_is_one_graph(head):
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch compiles with a C++ compiler")
 @pytest.mark.thorough
 @pytest.mark.usefixtures("no_leftover_graphs")
-@pytest.mark.parametrize("implementation", with_marks(["sdpa", "eager"]))
+@pytest.mark.parametrize(
+    "implementation", mostly_thorough(["sdpa", "eager"], usual=["sdpa", "eager"], marks=GRAPH_WARNINGS)
+)
 def test_compiled_to_machine_code_it_trains_as_before(implementation):
     config = CONFIG.replace(
         num_hidden_layers=1,
@@ -116,7 +123,7 @@ def test_compiled_to_machine_code_it_trains_as_before(implementation):
         assert_close(name, parameter.detach(), models[1].get_parameter(name).detach(), GRADIENT)
 
 
-@pytest.mark.parametrize("head", with_marks(HEADS))
+@pytest.mark.parametrize("head", USUAL)
 def test_an_exported_program_takes_other_sizes(head):
     model = getattr(electra_pt, head)(config_for(head).replace(return_dict=False)).eval()
     batch, length = torch.export.Dim("batch", min=2, max=64), torch.export.Dim("length", min=2, max=19)

@@ -33,7 +33,7 @@ def train(replicas):
     keras.utils.set_random_seed(5)
     with strategy.scope():
         model = TFElectraForTokenClassification(config)
-        model.compile(keras.optimizers.SGD(0.01))
+        model.compile(keras.optimizers.SGD(0.01), jit_compile=False)
     inputs = {"input_ids": ids, "labels": labels}
     losses = model.fit(inputs, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
     state = {name: np.asarray(variable) for name, variable in canonical_state(model).items()}

@@ -212,7 +212,7 @@ def gradients(model, jit_compile=None):
     return {name: tf.convert_to_tensor(item) for name, item in zip(canonical_state(model), found, strict=True)}
 
 
-@pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.parametrize("jit_compile", [None, False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_gradient_checkpointing_gives_the_same_gradients_with_dropout(jit_compile, monkeypatch):
     model = TFElectraForPreTraining(TWO_LAYERS)
     expected = gradients(model, jit_compile)

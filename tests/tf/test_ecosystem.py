@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from support.assertions import assert_all_close, assert_close
+from support.thoroughness import mostly_thorough
 from support.tolerances import FORWARD
 from support.workers import run_script
 
@@ -28,6 +29,8 @@ from electra_tf import (  # noqa: E402
 from electra_tf.pretrained import canonical_state  # noqa: E402
 
 HEADS = sorted(f"TF{name}" for name in ARCHITECTURE_PARTS if name != "ElectraModel")
+# A value for each token, two outputs, an axis of choices.
+USUAL = ("TFElectraForPreTraining", "TFElectraForQuestionAnswering", "TFElectraForMultipleChoice")
 CONFIG = ElectraConfig(
     vocab_size=97, embedding_size=10, hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
     intermediate_size=40, max_position_embeddings=19, initializer_range=0.1,
@@ -66,8 +69,16 @@ def fit(model, *arguments, **options):
 # The head's own loss --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("head", "jit_compile"), [*((head, False) for head in HEADS), (HEADS[-2], True)])
-def test_fit_needs_no_loss(head, jit_compile):
+@pytest.mark.parametrize("head", mostly_thorough(HEADS, usual=USUAL))
+def test_fit_needs_no_loss(head):
+    check_fit(head, jit_compile=False)
+
+
+def test_fit_is_compiled_by_xla():
+    check_fit("TFElectraForSequenceClassification", jit_compile=True)
+
+
+def check_fit(head, *, jit_compile):
     model = getattr(electra_tf, head)(config_for(head, STILL))
     model.compile(keras.optimizers.SGD(0.3), jit_compile=jit_compile)
     inputs = {**batch_for(head), **labels_for(head)}
@@ -80,7 +91,7 @@ def test_fit_needs_no_loss(head, jit_compile):
     assert model.predict(inputs, batch_size=2, verbose=0)[1].shape[0] == BATCH
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", mostly_thorough(HEADS, usual=USUAL))
 def test_labels_may_be_the_targets(head):
     """By the names of arguments, by the names of outputs, and alone: all give the loss of labels among the inputs."""
     inputs, labels = batch_for(head), labels_for(head)
@@ -143,7 +154,7 @@ def test_keras_losses_and_metrics_by_output():
 
 def test_callbacks_see_the_own_loss(tmp_path):
     model = TFElectraForSequenceClassification(STILL)
-    model.compile(keras.optimizers.SGD(0.3))
+    model.compile(keras.optimizers.SGD(0.3), jit_compile=False)
     head = "TFElectraForSequenceClassification"
     inputs = {**batch_for(head), **labels_for(head)}
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
@@ -167,7 +178,14 @@ def test_tf_data_feeds_batches_of_other_sizes():
     assert model.predict(data.batch(4), verbose=0).logits.shape == (BATCH, LENGTH, 2)
 
 
-@pytest.mark.parametrize(("policy", "jit_compile"), [("mixed_bfloat16", True), ("mixed_float16", False)])
+@pytest.mark.parametrize(
+    ("policy", "jit_compile"),
+    [
+        ("mixed_float16", False),
+        ("mixed_bfloat16", False),
+        pytest.param("mixed_bfloat16", True, marks=pytest.mark.thorough),
+    ],
+)
 def test_mixed_precision_trains(policy, jit_compile):
     head = "TFElectraForSequenceClassification"
     model = TFElectraForSequenceClassification(STILL, dtype=policy)
@@ -200,7 +218,7 @@ def test_a_policy_for_the_whole_program_is_taken():
 # Graphs, seeds and strategies -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", [*HEADS, "TFElectraModel"])
+@pytest.mark.parametrize("head", mostly_thorough([*HEADS, "TFElectraModel"], usual=USUAL))
 def test_export_gives_a_signature_with_named_outputs(head, tmp_path):
     # Outside of graphs a decoder returns its cache too.
     model = getattr(electra_tf, head)(config_for(head, CONFIG).replace(use_cache=False))
@@ -224,12 +242,13 @@ def test_predict_gives_the_output_of_question_answering():
     assert_close("end", model(**batch_for("")).end_logits, output.end_logits, FORWARD)
 
 
-def test_the_same_seed_gives_the_same_training():
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_the_same_seed_gives_the_same_training(jit_compile):
     def run(seed):
         keras.utils.set_random_seed(seed)
         model = TFElectraForPreTraining(CONFIG)  # dropout is on
-        model.compile(keras.optimizers.Adam(1e-2))
-        losses = fit(model, {**batch_for(""), **labels_for("")}, batch_size=2)["loss"]
+        model.compile(keras.optimizers.SGD(0.3), jit_compile=jit_compile)
+        losses = fit(model, {**batch_for(""), **labels_for("")}, batch_size=2, epochs=2)["loss"]
         return losses, {name: variable.numpy() for name, variable in canonical_state(model).items()}
 
     (first, weights), (second, again), (other, _) = run(3), run(3), run(4)

@@ -227,7 +227,7 @@ def test_predict_keeps_hidden_states(batch):
     assert [state.shape for state in output.hidden_states] == [(BATCH, LENGTH, 24)] * 3
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_fit_takes_losses_and_metrics_by_name(batch, jit_compile):
     model = TFElectraForPreTraining(CONFIG)
     model.compile(

@@ -14,7 +14,7 @@ tf = pytest.importorskip("tensorflow")
 
 import electra_tf  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
-from electra_tf import PackedLayout  # noqa: E402
+from electra_tf import PackedLayout, prepacking  # noqa: E402
 from electra_tf.bucketing import predict_in_buckets  # noqa: E402
 from electra_tf.prepacking import prepack_weights, undo_prepacking  # noqa: E402
 
@@ -67,6 +67,22 @@ def test_outputs_stay_the_same(head):
     assert list(expected) == list(found)
     for name, tensor in expected.items():
         assert_close(name, tensor, found[name], FORWARD)
+
+
+def test_large_products_are_convolutions_with_the_same_outputs(monkeypatch):
+    monkeypatch.setattr(prepacking, "_LARGE", 24 * 40)  # of the six matrices of a layer the two of its second half
+    model = discriminator()
+    expected = model(IDS, MASK).logits
+    prepack_weights(model)
+    assert_close("outside of graphs", expected, model(IDS, MASK).logits, FORWARD)
+    graph = graph_of(model)
+    assert_close("in a graph", expected, graph(IDS, MASK), FORWARD)
+    definition = graph.get_concrete_function(IDS, MASK).graph.as_graph_def()
+    operations = [node.op for function in definition.library.function for node in function.node_def]
+    assert operations.count("Conv2D") == 2
+    assert operations.count("MatMul") == 4
+    undo_prepacking(model)
+    assert_close("undone", expected, model(IDS, MASK).logits, FORWARD)
 
 
 def test_one_copy_serves_all_lengths_in_graphs_and_outside_of_them(monkeypatch):

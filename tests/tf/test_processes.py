@@ -27,6 +27,7 @@ def test_two_devices_go_on_with_what_one_began_and_end_as_one_does(tmp_path):
     assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2]
 
 
+@pytest.mark.thorough
 def test_two_devices_fine_tune_as_one_does(tmp_path):
     """A batch of tags divides unequally: by labels, not by rows."""
     write_data(tmp_path / "data")

@@ -30,7 +30,7 @@ def batches_of(rows, *, size=4, processes=1, accumulation=1, numbers=(0,), **opt
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
-@given(count=st.integers(1, 40), size=st.integers(1, 9), grouped=st.booleans())
+@given(count=st.integers(1, 13), size=st.integers(1, 9), grouped=st.booleans())
 def test_whole_passes_hold_every_row_equally_often(count, size, grouped):
     """Sixteen times as many updates as there are rows are whole pools and whole passes."""
     found = batches_of(rows_of(count), size=size, group_by_length=grouped)

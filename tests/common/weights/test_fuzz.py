@@ -1,7 +1,7 @@
 """Random damage to every readable form: CheckpointError or a checkpoint, never another exception, never much memory.
 
-A tenth of the run by default; ELECTRA_FUZZ_CASES=10000 makes the whole of it, and ELECTRA_FUZZ_REPORT names a file to
-which each form adds a line of figures. Every case is a function of its number.
+A hundredth of the run by default; ELECTRA_FUZZ_CASES=10000 makes the whole of it, and ELECTRA_FUZZ_REPORT names a file
+to which each form adds a line of figures. Every case is a function of its number.
 """
 
 import os

@@ -21,7 +21,7 @@ from support.damage import damaged_cases
 from support.fixtures import GOOGLE, TRANSFORMERS
 from support.lies import lie_about_bundle, lie_about_safetensors
 
-CASES = damaged_cases(200)
+CASES = damaged_cases(500)
 GOOGLE_CLASSES = ("ElectraForPreTraining", "ElectraForMaskedLM")
 SLACK_BYTES = 8 << 20
 

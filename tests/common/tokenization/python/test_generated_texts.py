@@ -1,7 +1,5 @@
 """Generated texts, vocabularies, added tokens and settings: the same as the library in everything observable."""
 
-import os
-
 import pytest
 
 from support.awkward_texts import (
@@ -13,10 +11,10 @@ from support.awkward_texts import (
     awkward_vocabulary,
     generator,
 )
+from support.thoroughness import sample
 from support.tokenizer_comparison import both, observed
 
-# ELECTRA_THOROUGH=1 makes 200,000 inputs instead of 20,000.
-TOKENIZERS = 2000 if os.environ.get("ELECTRA_THOROUGH") == "1" else 200
+TOKENIZERS = sample(60, thorough=2000)
 BATCHES, INPUTS = 20, 5
 PARTS = 10
 

@@ -1,6 +1,5 @@
 """`compat="google"`: by Google's own functions, written down here as their page of code says, and by the library."""
 
-import os
 import sys
 import unicodedata
 
@@ -14,6 +13,7 @@ from electra_common.tokenization.python.splitting import words
 from electra_common.tokenization.python.unicode_tables import character_table
 from support.awkward_texts import awkward_text, generator
 from support.fixtures import TESTS
+from support.thoroughness import sample
 from support.tokenizer_comparison import bert_vocabulary, first_difference, rust_tokenizer, texts_below
 
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
@@ -26,8 +26,9 @@ SIGMAS = [
         *("AS\u4e2dAS", "A\xadS", "A\u0345S\u0345", "AS\u0345a", "A SA"),
     )
 ]
-# ELECTRA_THOROUGH=1 takes every character.
-STEP = 1 if os.environ.get("ELECTRA_THOROUGH") == "1" else 13
+STEP = sample(41, thorough=1)
+TEXTS = sample(400, thorough=1000)
+LINE = sample(20, thorough=5)
 
 
 def is_dropped(character):
@@ -103,8 +104,8 @@ def test_texts(options):
     vocabulary = bert_vocabulary()
     rust, python = library(vocabulary, **options), PythonBackend(vocabulary, **options, compat="google")
     draw = generator("google", str(options))
-    examples = [awkward_text(draw) for _ in range(1000)]
-    examples += [line for _, text in texts_below(TESTS / "fixtures/texts") for line in text.split("\n")[::5]]
+    examples = [awkward_text(draw) for _ in range(TEXTS)]
+    examples += [line for _, text in texts_below(TESTS / "fixtures/texts") for line in text.split("\n")[::LINE]]
     for text, theirs, ours in zip(examples, rust.encode_batch(examples), python.encode_batch(examples), strict=True):
         assert split(text, **options) == expected_words(text, **options)
         assert first_difference(theirs, ours) is None

@@ -17,6 +17,7 @@ from electra_common.weights.shapes import expected_shapes
 from support.damage import attempt, flips, truncations
 from support.fixtures import TRANSFORMERS
 from support.keras_writer import keras_archive, weights_h5
+from support.thoroughness import sample
 from support.tiny_networks import assert_same_bytes, random_arrays, read_all, stored
 
 CONFIG = ElectraConfig(
@@ -218,7 +219,7 @@ def read_tensors(path):
 @pytest.mark.parametrize("name", ["h5", "keras"])
 def test_random_damage_is_refused_or_harmless(tmp_path, name):
     content = GOOD if name == "h5" else keras_archive(GOOD, CONFIG)
-    for what, damaged in truncations(content, name, 60):
+    for what, damaged in truncations(content, name, sample(20, thorough=60)):
         assert attempt(read_tensors, tmp_path / "file", damaged, what) is None
-    for what, _, damaged in flips(content, name, 200):
+    for what, _, damaged in flips(content, name, sample(60, thorough=200)):
         attempt(read_tensors, tmp_path / "file", damaged, what)

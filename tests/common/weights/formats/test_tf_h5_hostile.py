@@ -19,7 +19,7 @@ from support.damage import damaged_cases
 from support.fixtures import TRANSFORMERS
 from support.keras_h5 import expected_of, layers_of, write_keras
 
-CASES = damaged_cases(250)
+CASES = damaged_cases(600)
 SLACK_BYTES = 1 << 20
 NAME = "tf_electra_model_3/electra/x:0"
 
