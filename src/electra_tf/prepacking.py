@@ -124,8 +124,10 @@ class _ConvolvingDense(keras.layers.Dense):
         size, units = inputs.shape[-1], self.units
         image = tf.reshape(inputs, (1, 1, -1, size))  # [..., size] -> [1, 1, rows, size]
         product = tf.nn.conv2d(image, tf.reshape(self.kernel, (1, 1, size, units)), strides=1, padding="VALID")
-        biased = tf.nn.bias_add(product, tf.convert_to_tensor(self.bias))
-        return tf.reshape(biased, (*ops.shape(inputs)[:-1], units))  # [1, 1, rows, units] -> [..., units]
+        if self.bias is not None:
+            product = tf.nn.bias_add(product, tf.convert_to_tensor(self.bias))
+        product = tf.reshape(product, (*ops.shape(inputs)[:-1], units))  # [1, 1, rows, units] -> [..., units]
+        return product if self.activation is None else self.activation(product)
 
 
 def _numbers(weight: keras.Variable) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import electra_pt  # noqa: E402
 from electra_common import ElectraConfig  # noqa: E402
-from electra_pt import FirstTokensLayout, PackedLayout  # noqa: E402
+from electra_pt import FirstTokensLayout, PackedLayout, prepacking  # noqa: E402
 from electra_pt.encoder import ElectraLayer  # noqa: E402
 from electra_pt.prepacking import prepack_weights, undo_prepacking  # noqa: E402
 
@@ -86,6 +86,28 @@ def test_rows_of_any_length_and_packed_rows(length):
         prepack_weights(model)
         assert_close("logits", expected, model(**inputs).logits, FORWARD)
         assert_close("first tokens", first_expected, model(**first).logits, FORWARD)
+
+
+@pytest.mark.parametrize("quicker", [prepacking._Products, prepacking._ProductsAsTheyLie])
+def test_few_rows_are_multiplied_in_the_way_that_was_quicker(monkeypatch, quicker):
+    monkeypatch.setattr(prepacking, "_seconds", lambda layers: 1.0 if type(layers[0]) is quicker else 2.0)
+    model = discriminator()
+    with torch.no_grad():
+        expected = [model(IDS).logits, model(IDS[:1]).logits]
+        prepack_weights(model)
+        assert_close("26 rows", expected[0], model(IDS).logits, FORWARD)
+        assert_close("13 rows", expected[1], model(IDS[:1]).logits, FORWARD)
+    assert kernels_of(model)["mkldnn._linear_pointwise.binary"] == 2 * 2
+    of_few = kernels_of(model, input_ids=IDS[:1]).get("mkldnn._linear_pointwise.binary", 0)
+    assert of_few == (2 * 2 if quicker is prepacking._Products else 0)
+
+
+def test_the_quicker_way_is_found_by_measuring_both():
+    model = discriminator()
+    prepack_weights(model)
+    products = [layer.packed_products_of_few for layer in model.electra.encoder.layer]
+    assert all(0 < prepacking._seconds(way) < 1 for way in (products, products[:1]))
+    assert len(set(map(type, products))) == 1
 
 
 def products_of(model):
