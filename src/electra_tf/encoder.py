@@ -17,7 +17,7 @@ from electra_common import ElectraConfig
 from electra_common.packing import PADDED_RANK
 from electra_tf.activations import activation
 from electra_tf.initialization import weight_initializer
-from electra_tf.layout import PaddedLayout
+from electra_tf.layout import PaddedLayout, leading_sizes
 from electra_tf.programs import LayerProgram
 
 Tensor = Any
@@ -51,17 +51,17 @@ class TFElectraSelfAttention(keras.layers.Layer):
         output_attentions: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        shape = ops.shape(asking)
-        heads = (*ops.shape(hidden_states)[:-1], self.num_attention_heads, self.head_size)
+        asked = leading_sizes(asking)
+        heads = (*leading_sizes(hidden_states), self.num_attention_heads, self.head_size)
         gathered, weights = layout.attend(
-            ops.reshape(self.query(asking), (*shape[:-1], *heads[-2:])),  # [..., heads, head size]
+            ops.reshape(self.query(asking), (*asked, *heads[-2:])),  # [..., heads, head size]
             ops.reshape(self.key(hidden_states), heads),
             ops.reshape(self.value(hidden_states), heads),
             dropout=self.dropout,
             return_weights=output_attentions,
             training=training,
         )
-        return ops.reshape(gathered, shape), weights  # [..., hidden]
+        return ops.reshape(gathered, (*asked, self.num_attention_heads * self.head_size)), weights  # [..., hidden]
 
 
 class TFElectraResidualOutput(keras.layers.Layer):

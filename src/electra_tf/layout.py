@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import keras
 import ml_dtypes
@@ -20,6 +20,17 @@ from keras import ops
 from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
 
 Tensor = Any
+
+_ROW_RANK: Final = 2  # [tokens, hidden]
+
+
+def leading_sizes(tensor: Tensor) -> tuple[Any, ...]:
+    """Return the sizes of all axes but the last; of a row of tokens -1, for a graph would ask for it in every layer.
+
+    Args:
+        tensor: [..., hidden], whose last size is to be known.
+    """
+    return (-1,) if len(tensor.shape) == _ROW_RANK else tuple(ops.shape(tensor)[:-1])
 
 
 @dataclass(frozen=True)
@@ -79,10 +90,10 @@ class PaddedLayout:
             The gathered values, arranged as the queries are, and the weights [batch, heads, length, length] after
             softmax and dropout, or None.
         """
-        shape = ops.shape(query)
+        row = (-1, *query.shape[-2:])
         if self.row_shape is not None:
             # [batch x length, heads, size] -> [batch, length, heads, size]
-            padded = (*self.row_shape, *shape[1:])
+            padded = (*self.row_shape, *row[1:])
             query, key, value = (ops.reshape(tensor, padded) for tensor in (query, key, value))
         # Not Keras's einsum, which transposes by itself: however small, that takes a CPU as long as multiplying.
         scores = tf.einsum("bqhs,bkhs->bhqk", query / math.sqrt(query.shape[-1]), key)
@@ -91,7 +102,9 @@ class PaddedLayout:
         # Keras warns of a softmax over one entry, which is what a sequence of one token needs.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         weights = dropout(probabilities, training=training)
-        gathered = ops.reshape(tf.einsum("bhqk,bkhs->bqhs", weights, value), shape)
+        gathered = tf.einsum("bhqk,bkhs->bqhs", weights, value)
+        if self.row_shape is not None:
+            gathered = ops.reshape(gathered, row)  # [batch, length, heads, size] -> [batch x length, heads, size]
         return gathered, weights if return_weights else None
 
 

@@ -14,11 +14,11 @@ from typing import Any, Final, Never
 
 import keras
 import tensorflow as tf
-from keras import ops
 from numpy.typing import NDArray
 
 from electra_tf.encoder import TFElectraEncoder
 from electra_tf.joint_networks import TFElectraJointNetworks
+from electra_tf.layout import leading_sizes
 from electra_tf.programs import LayerProgram, forget_programs, uses_the_variables
 
 Tensor = Any
@@ -126,7 +126,7 @@ class _ConvolvingDense(keras.layers.Dense):
         product = tf.nn.conv2d(image, tf.reshape(self.kernel, (1, 1, size, units)), strides=1, padding="VALID")
         if self.bias is not None:
             product = tf.nn.bias_add(product, tf.convert_to_tensor(self.bias))
-        product = tf.reshape(product, (*ops.shape(inputs)[:-1], units))  # [1, 1, rows, units] -> [..., units]
+        product = tf.reshape(product, (*leading_sizes(inputs), units))  # [1, 1, rows, units] -> [..., units]
         return product if self.activation is None else self.activation(product)
 
 
