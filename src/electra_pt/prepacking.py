@@ -39,7 +39,8 @@ def prepack_weights(model: nn.Module) -> None:
 
     For inference in float32 on the CPU, most of all of few or short texts; outputs stay the same to rounding. A layer
     of the encoder that has no hooks inside multiplies queries, keys and values at once, with a copy of their own, and
-    its products take in GELU and the residual sums.
+    its products take in GELU and the residual sums. Up to 16 tokens may be multiplied quicker with weights as they lie:
+    both are measured here, in a fraction of a second, and the quicker way is taken.
     Parameters, ``state_dict``, hooks and saving stay as they are, and a copy of the model is prepacked too. Under
     autocast, ``torch.compile`` and ``torch.export`` the parameters are used as ever; so they are in the projection to
     the vocabulary, which is the word table.
@@ -66,14 +67,14 @@ def prepack_weights(model: nn.Module) -> None:
     for layer in layers:
         layer.__class__ = _PrepackedLinear
         layer.pack()
-    fused: list[nn.Module] = []
+    fused: list[Any] = []
     for module in model.modules():
         if type(module) in (ElectraLayer, _PrepackedLayer) and _parts_as_built(module):
             module.__class__ = _PrepackedLayer
             module.pack()  # type: ignore[operator]
             fused.append(module)
-    if fused:
-        _choose_products_of_few(fused)
+    for width in {layer.packed_products.width for layer in fused}:  # of several networks each has its own
+        _choose_products_of_few([layer for layer in fused if layer.packed_products.width == width])
 
 
 def undo_prepacking(model: nn.Module) -> None:
@@ -212,6 +213,7 @@ class _Products:
         projections = (own.query, own.key, own.value)
         self.weight = self.ordered(torch.cat([part.weight.detach() for part in projections]))  # [3 x hidden, hidden]
         self.bias = torch.cat([part.bias.detach() for part in projections])
+        self.width = own.query.in_features
         self.dense = (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense)
 
     def ordered(self, weight: Tensor) -> Tensor:
@@ -276,7 +278,7 @@ def _choose_products_of_few(layers: Sequence[Any]) -> None:
 
 
 def _seconds(products: Sequence[_Products]) -> float:
-    states = torch.zeros(_FEW_ROWS // 2, products[0].weight.shape[-1])
+    states = torch.zeros(_FEW_ROWS // 2, products[0].width)
     started = time.perf_counter()
     for of_layer in products:
         of_layer.projected(states)

@@ -102,6 +102,16 @@ def test_few_rows_are_multiplied_in_the_way_that_was_quicker(monkeypatch, quicke
     assert of_few == (2 * 2 if quicker is prepacking._Products else 0)
 
 
+def test_networks_of_different_widths_are_prepacked_together():
+    narrow = CONFIG.replace(hidden_size=18, intermediate_size=26)
+    pair = torch.nn.ModuleList([discriminator(), electra_pt.ElectraForMaskedLM(narrow).eval()])
+    with torch.no_grad():
+        expected = [model(IDS[:1]).logits for model in pair]
+        prepack_weights(pair)
+        for logits, model in zip(expected, pair, strict=True):
+            assert_close("logits", logits, model(IDS[:1]).logits, FORWARD)
+
+
 def test_the_quicker_way_is_found_by_measuring_both():
     model = discriminator()
     prepack_weights(model)
