@@ -17,8 +17,8 @@ from electra_common import ElectraConfig
 from electra_common.packing import PADDED_RANK
 from electra_tf.activations import activation
 from electra_tf.initialization import weight_initializer
-from electra_tf.layout import PaddedLayout, leading_sizes
-from electra_tf.programs import LayerProgram
+from electra_tf.layout import PaddedLayout
+from electra_tf.programs import LayerProgram, leading_sizes
 
 Tensor = Any
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import keras
 import ml_dtypes
@@ -20,17 +20,6 @@ from keras import ops
 from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
 
 Tensor = Any
-
-_ROW_RANK: Final = 2  # [tokens, hidden]
-
-
-def leading_sizes(tensor: Tensor) -> tuple[Any, ...]:
-    """Return the sizes of all axes but the last; of a row of tokens -1, for a graph would ask for it in every layer.
-
-    Args:
-        tensor: [..., hidden], whose last size is to be known.
-    """
-    return (-1,) if len(tensor.shape) == _ROW_RANK else tuple(ops.shape(tensor)[:-1])
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from electra_tf.encoder import TFElectraEncoder
 from electra_tf.joint_networks import TFElectraJointNetworks
-from electra_tf.layout import leading_sizes
-from electra_tf.programs import LayerProgram, forget_programs, uses_the_variables
+from electra_tf.programs import LayerProgram, forget_programs, leading_sizes, uses_the_variables
 
 Tensor = Any
 

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
+from keras import ops
 from keras.src.backend import in_stateless_scope
 
 Tensor = Any
 
+_ROW_RANK: Final = 2  # [tokens, hidden]
 _ONE_BY_ONE: ContextVar[bool] = ContextVar("one_by_one", default=False)
 
 
@@ -49,6 +51,15 @@ def forget_programs(layers: Iterable[keras.layers.Layer]) -> None:
         if isinstance(model, keras.Model):
             model.train_function = model.test_function = model.predict_function = None
             model.__dict__.pop("bucket_programs", None)
+
+
+def leading_sizes(tensor: Tensor) -> tuple[Any, ...]:
+    """Return the sizes of all axes but the last; of a row of tokens -1, for a graph would ask for it in every layer.
+
+    Args:
+        tensor: [..., hidden], whose last size is to be known.
+    """
+    return (-1,) if len(tensor.shape) == _ROW_RANK else tuple(ops.shape(tensor)[:-1])
 
 
 class LayerProgram:
