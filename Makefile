@@ -82,7 +82,8 @@ check-thorough: $(STAMP)
 	$(ONE_THREAD) ELECTRA_THOROUGH=1 $(PYTEST) -m thorough
 	$(ONE_THREAD) ELECTRA_THOROUGH=1 $(PYTEST) tests/common/weights
 
-# Half an hour; make test takes every assigned character with the options of the released models, and samples of the rest.
+# Half an hour; make test takes every assigned character that is no ideograph or Korean syllable with the options of the
+# released models, and samples of the rest.
 check-unicode: $(STAMP)
 	ELECTRA_THOROUGH=1 $(PYTEST) $(PARALLEL) tests/common/tokenization/python
 
