@@ -15,11 +15,11 @@ import pytest
 
 from electra_common import CheckpointError
 from electra_common.weights.formats.tf_h5 import read_tf_h5
-from support.damage import damaged_cases
 from support.fixtures import TRANSFORMERS
 from support.keras_h5 import expected_of, layers_of, write_keras
+from support.thoroughness import sample
 
-CASES = damaged_cases(600)
+CASES = sample(62, thorough=250)
 SLACK_BYTES = 1 << 20
 NAME = "tf_electra_model_3/electra/x:0"
 
