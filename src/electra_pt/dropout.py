@@ -1,7 +1,10 @@
-"""Dropout whose mask is drawn quickly on a CPU, where torch draws it number by number: a tenth of a training step.
+"""Dropout whose mask is drawn quickly on a CPU and in programs that ``torch.compile`` makes.
 
-Sixteen random bits decide about a value, so the probability is rounded to a multiple of 2**-16; what is kept is scaled
-by the rounded one, so that means stay what they were. On other devices, and in graphs, it is torch's own dropout.
+On a CPU torch draws number by number, a tenth of a training step; here sixteen random bits decide about a value. A
+compiled program makes four random numbers for each that it uses, which on a GPU takes longer than to read and write the
+values; here a hash of each value's number, and of a key that is drawn at every call, decides. The probability is
+rounded to the bits that decide; what is kept is scaled by the rounded one, so that means stay what they were. On other
+devices, and in traced graphs, it is torch's own dropout.
 """
 
 from __future__ import annotations
@@ -10,9 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from electra_common.pretraining.sampling import KEPT_BITS
+from electra_pt.sampling import mix_words
+
 _LEVELS = 1 << 16
 _BITS = 16
 _WORDS_OF_A_NUMBER = 4
+_HASHES = 1 << 31
 
 
 class Dropout(nn.Dropout):
@@ -33,10 +40,23 @@ def dropout(values: Tensor, probability: float, training: bool = True) -> Tensor
     if not training or probability == 0:
         return values
     dropped = round(probability * _LEVELS)
-    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if values.device.type != "cpu" or is_recorded or not 0 < dropped < _LEVELS:
+    if torch.compiler.is_compiling():
+        return _dropout_by_hash(values, probability)
+    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if values.device.type != "cpu" or is_traced or not 0 < dropped < _LEVELS:
         return F.dropout(values, probability)
     numbers = torch.empty(-(-values.numel() // _WORDS_OF_A_NUMBER), dtype=torch.int64)
     words = numbers.random_(-(1 << 63), None).view(torch.int16)[: values.numel()].view(values.shape)
     keeps = words >= dropped - _LEVELS // 2
     return values * keeps.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+
+
+def _dropout_by_hash(values: Tensor, probability: float) -> Tensor:
+    """Return :func:`dropout` of values, fewer than 2**31, where each decision is a few operations on one word."""
+    dropped = round(probability * _HASHES)
+    if not 0 < dropped < _HASHES or values.numel() >= _HASHES:
+        return F.dropout(values, probability)
+    key = torch.randint(_HASHES - 1, (1,), dtype=torch.int32, device=values.device)
+    numbers = torch.arange(values.numel(), dtype=torch.int32, device=values.device).view(values.shape)
+    keeps = (mix_words(numbers ^ key) & KEPT_BITS) >= dropped
+    return torch.where(keeps, values * (_HASHES / (_HASHES - dropped)), 0.0)

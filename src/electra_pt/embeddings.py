@@ -9,6 +9,7 @@ from electra_common import ElectraConfig
 from electra_common.adjustments import check_embedding_width, check_length, describe_ids
 from electra_pt.dropout import Dropout
 from electra_pt.initialization import Embedding
+from electra_pt.normalization import LayerNorm
 
 
 class ElectraEmbeddings(nn.Module):
@@ -24,7 +25,7 @@ class ElectraEmbeddings(nn.Module):
         self.word_embeddings = Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
         self.position_embeddings = Embedding(config.max_position_embeddings, width)
         self.token_type_embeddings = Embedding(config.type_vocab_size, width)
-        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(

@@ -15,6 +15,7 @@ from electra_pt.activations import activation
 from electra_pt.dropout import Dropout
 from electra_pt.initialization import Linear
 from electra_pt.layout import FirstTokensLayout, PaddedLayout
+from electra_pt.normalization import LayerNorm
 
 
 class ElectraSelfAttention(nn.Module):
@@ -54,7 +55,7 @@ class ElectraResidualOutput(nn.Module):
     def __init__(self, input_size: int, config: ElectraConfig) -> None:
         super().__init__()
         self.dense = Linear(input_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, residual: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,11 +25,13 @@ from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.starting import config_overrides, weights_to_start_from
 from electra_pt.compiling import compile_parts
+from electra_pt.cuda_graphs import RecordedStep
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.optimizer import ElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_pt.processes import RunProcesses, open_processes, to_tensors
 from electra_pt.sharding import read_by_all, shard, whole
 
+SHARES = ("generator_share", "discriminator_share")
 LOGGED = ("loss", "generator_loss", "discriminator_loss", "gradient_norm")
 
 
@@ -62,16 +65,24 @@ def pretrain(
         if settings.compile:
             compile_parts(model)
         network = processes.connect(model)
+        learning_rate = torch.zeros((), device=processes.device)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+
+        def train(inputs: list[dict[str, Tensor]]) -> Tensor:
+            losses = compute_gradients(network, inputs, run, processes)
+            norm = clip_by_global_norm(model.parameters(), settings.recipe.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            return torch.cat([losses, norm.reshape(1)])
+
+        take_step = RecordedStep(train) if settings.compile and processes.can_record else train
         sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
         for step, (micro_batches,) in run.steps():
             torch.manual_seed(derived_seed(settings.seed, "dropout", step, *processes.description.numbers))
-            losses = compute_gradients(network, micro_batches, run, processes)
-            norm = clip_by_global_norm(model.parameters(), settings.recipe.clip_norm)
-            for group in optimizer.param_groups:
-                group["lr"] = run.learning_rate(step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            sums, steps = sums + torch.cat([losses, norm.reshape(1)]), steps + 1
+            learning_rate.fill_(run.learning_rate(step))
+            figures = take_step([to_tensors(arrays, processes.device) for arrays in _step_inputs(micro_batches)])
+            sums, steps = sums + figures, steps + 1
             run.finish_step(step, micro_batches[0].step_tokens)
             if run.logs_now or run.evaluates_now or run.saves_now:
                 with run.together():
@@ -136,7 +147,7 @@ def start_positions(model: ElectraForJointPreTraining) -> None:
 
 
 def compute_gradients(
-    network: Callable[..., JointOutput], micro_batches: list[MicroBatch], run: PretrainingRun, processes: RunProcesses
+    network: Callable[..., JointOutput], inputs: list[dict[str, Tensor]], run: PretrainingRun, processes: RunProcesses
 ) -> Tensor:
     """Add the gradients of a step to the parameters'; return its losses [3], of all processes.
 
@@ -145,12 +156,14 @@ def compute_gradients(
     """
     recipe = run.settings.recipe
     totals = torch.zeros(3, device=processes.device)
-    for number, micro_batch in enumerate(micro_batches):
-        with processes.gathers(network, is_last=number + 1 == len(micro_batches)):
+    for number, tensors in enumerate(inputs, 1):
+        arguments = dict(tensors)
+        generator_share, discriminator_share = (arguments.pop(name) for name in SHARES)
+        with processes.gathers(network, is_last=number == len(inputs)):
             with torch.autocast(processes.device.type, torch.bfloat16, run.settings.precision == "bfloat16"):
-                output = network(**to_tensors(_without_full_mask(micro_batch.inputs), processes.device))
-            generator_loss = micro_batch.generator_share * _or_zero(output.get("generator_loss"), totals)
-            discriminator_loss = micro_batch.discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
+                output = network(**arguments)
+            generator_loss = generator_share * _or_zero(output.get("generator_loss"), totals)
+            discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
             loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
             (loss * processes.count).backward()  # type: ignore[no-untyped-call] # DistributedDataParallel divides by the number of processes
         totals += torch.stack((loss, generator_loss, discriminator_loss)).detach()
@@ -170,9 +183,19 @@ def evaluate(model: ElectraForJointPreTraining, run: PretrainingRun, processes: 
     return evaluation.result()
 
 
-def _without_full_mask(inputs: Arrays) -> Arrays:
-    """Leave out a mask that hides nothing: without one, attention has a quicker kernel on a GPU."""
-    return {name: array for name, array in inputs.items() if name != "attention_mask" or not array.all()}
+def _step_inputs(micro_batches: list[MicroBatch]) -> list[Arrays]:
+    """Return what :func:`compute_gradients` is given: arguments of the model's calls, and their shares.
+
+    Masks that hide nothing are left out: without one, attention has a quicker kernel on a GPU. All stay where one hides
+    something, so that steps are of two kinds at most.
+    """
+    are_full = all(micro_batch.inputs["attention_mask"].all() for micro_batch in micro_batches)
+    left_out = {"attention_mask"} if are_full else set()
+    return [
+        {name: array for name, array in micro_batch.inputs.items() if name not in left_out}
+        | {name: np.array(getattr(micro_batch, name), np.float32) for name in SHARES}
+        for micro_batch in micro_batches
+    ]
 
 
 def _held_out_outputs(output: JointOutput, batch: Arrays) -> dict[str, Tensor]:

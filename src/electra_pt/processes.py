@@ -37,6 +37,11 @@ class RunProcesses:
         """How many processes compute the run."""
         return self.description.count
 
+    @property
+    def can_record(self) -> bool:
+        """Whether steps can be recorded as CUDA graphs: by one process, on a GPU."""
+        return self.count == 1 and self.device.type == "cuda"
+
     def connect(self, model: nn.Module) -> Callable[..., Any]:
         """Return the model as the loop calls it: its gradients are added up where there are several processes."""
         return DistributedDataParallel(model) if self.count > 1 and not parts_of(model) else model

@@ -21,10 +21,10 @@ def noise_words(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
         positions: [batch, slots], in the row.
         vocabulary: how many ids there are.
     """
-    keys = _mix(_mix(_as_words(seeds))[:, None] + positions.to(torch.int32))  # [batch, slots]
+    keys = mix_words(mix_words(_as_words(seeds))[:, None] + positions.to(torch.int32))  # [batch, slots]
     numbers = torch.arange(1, vocabulary + 1, dtype=torch.int32, device=seeds.device)
-    ids = _mix(numbers * _signed(SPREAD))  # [vocabulary]
-    return _mix(keys[:, :, None] ^ ids)
+    ids = mix_words(numbers * _signed(SPREAD))  # [vocabulary]
+    return mix_words(keys[:, :, None] ^ ids)
 
 
 def gumbel_noise(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
@@ -54,8 +54,8 @@ def sample_tokens(
     return scores.argmax(dim=-1)
 
 
-def _mix(words: Tensor) -> Tensor:
-    """Mix int32 words, changing them in place."""
+def mix_words(words: Tensor) -> Tensor:
+    """Mix int32 words so that every bit depends on all others, changing them in place."""
     words ^= _shifted(words, SHIFTS[0])
     for multiplier, shift in zip(MULTIPLIERS, SHIFTS[1:], strict=True):
         words *= _signed(multiplier)

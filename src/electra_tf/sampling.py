@@ -21,9 +21,9 @@ def noise_words(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
         positions: [batch, slots], in the row.
         vocabulary: how many ids there are.
     """
-    keys = _mix(_mix(tf.cast(seeds, tf.uint32))[:, None] + tf.cast(positions, tf.uint32))  # [batch, slots]
-    ids = _mix(tf.cast(tf.range(1, vocabulary + 1), tf.uint32) * _word(SPREAD))  # [vocabulary]
-    return _mix(tf.bitwise.bitwise_xor(keys[:, :, None], ids))
+    keys = mix_words(mix_words(tf.cast(seeds, tf.uint32))[:, None] + tf.cast(positions, tf.uint32))  # [batch, slots]
+    ids = mix_words(tf.cast(tf.range(1, vocabulary + 1), tf.uint32) * _word(SPREAD))  # [vocabulary]
+    return mix_words(tf.bitwise.bitwise_xor(keys[:, :, None], ids))
 
 
 def gumbel_noise(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
@@ -54,7 +54,8 @@ def sample_tokens(
     return tf.argmax(scores, axis=-1, output_type=tf.int32)
 
 
-def _mix(words: Tensor) -> Tensor:
+def mix_words(words: Tensor) -> Tensor:
+    """Mix uint32 words so that every bit depends on all others."""
     words = _xor_shifted(words, SHIFTS[0])
     for multiplier, shift in zip(MULTIPLIERS, SHIFTS[1:], strict=True):
         words = _xor_shifted(words * _word(multiplier), shift)

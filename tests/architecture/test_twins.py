@@ -17,8 +17,10 @@ ONLY_TF_FILES = {
 }
 ONLY_PT_FILES = {
     "compiling.py": "torch compiles part by part; TensorFlow's step is compiled by one argument of tf.function",
+    "cuda_graphs.py": "torch launches kernels one by one; a tf.function is one program already",
+    "normalization.py": "torch's autocast gives LayerNorm float32; Keras's mixed precision does not",
     "sharding.py": "torch divides a model among processes; TensorFlow's strategies do not",
-    "dropout.py": "torch draws dropout slowly on a CPU; TensorFlow does not",
+    "dropout.py": "torch draws dropout slowly on a CPU and in compiled programs; TensorFlow does not",
 }
 ONLY_TF_ARGUMENTS = {
     "training": "Keras passes the mode as an argument, torch keeps it in the module",

@@ -12,6 +12,13 @@ from electra_pt.dropout import Dropout, dropout  # noqa: E402
 SHAPE = (301, 7, 53)
 
 
+@pytest.fixture(params=["step by step", "compiled"])
+def however_it_runs(request, monkeypatch):
+    if request.param == "compiled":
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+
+
+@pytest.mark.usefixtures("however_it_runs")
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
 def test_share_and_scale(probability):
     """Five deviations of the share of zeros; what is left has one value, which keeps the mean."""
@@ -26,6 +33,7 @@ def test_share_and_scale(probability):
     assert torch.equal(values.grad, dropped.detach())
 
 
+@pytest.mark.usefixtures("however_it_runs")
 def test_neighbours_and_calls_are_independent():
     torch.manual_seed(1)
     first, second = (dropout(torch.ones(SHAPE), 0.5) != 0 for _ in range(2))
@@ -34,6 +42,7 @@ def test_neighbours_and_calls_are_independent():
         assert abs(float((one == other).double().mean()) - 0.5) < 5 * 0.5 / one.numel() ** 0.5
 
 
+@pytest.mark.usefixtures("however_it_runs")
 def test_torchs_seed_decides():
     masks = []
     for seed in (3, 3, 4):
@@ -43,6 +52,7 @@ def test_torchs_seed_decides():
     assert not torch.equal(masks[0], masks[2])
 
 
+@pytest.mark.usefixtures("however_it_runs")
 def test_what_is_not_dropped_at_all_and_what_is_dropped_altogether():
     values = torch.randn(5, 3)
     assert dropout(values, 0.3, training=False) is values
@@ -52,14 +62,25 @@ def test_what_is_not_dropped_at_all_and_what_is_dropped_altogether():
     assert dropout(torch.ones(0, 3), 0.5).shape == (0, 3)
 
 
-def test_graphs_use_torchs_own(monkeypatch):
+def test_traced_graphs_use_torchs_own(monkeypatch):
     torch.manual_seed(5)
     expected = torch.nn.functional.dropout(torch.ones(SHAPE), 0.3)
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(torch.jit, "is_tracing", lambda: True)
     torch.manual_seed(5)
     assert torch.equal(dropout(torch.ones(SHAPE), 0.3), expected)
 
 
+def test_a_compiled_program_hashes_forward_and_backward_alike():
+    compiled = torch.compile(lambda values: dropout(values, 0.3) * values, fullgraph=True, backend="aot_eager")
+    values = torch.rand(SHAPE).add_(1).requires_grad_()
+    dropped = compiled(values)
+    dropped.sum().backward()
+    kept = dropped != 0
+    assert abs(float(kept.double().mean()) - 0.7) < 5 * (0.21 / values.numel()) ** 0.5
+    assert_close("gradient", 2 * values.detach() / 0.7 * kept, values.grad, 20 * FORWARD)
+
+
+@pytest.mark.usefixtures("however_it_runs")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_the_dtype_stays(dtype):
     dropped = dropout(torch.ones(SHAPE, dtype=dtype), 0.2)

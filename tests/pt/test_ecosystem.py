@@ -146,7 +146,8 @@ def test_autocast_trains_in_half_precision(head, dtype):
     with torch.autocast("cpu", dtype):
         output = model(**inputs)
     first = output.get("logits", output.get("start_logits"))
-    if head == "ElectraModel":  # its last layer is a LayerNorm, which autocast computes in float32
+    if head == "ElectraModel":
+        assert output.last_hidden_state.dtype == dtype
         assert output.last_hidden_state.isfinite().all()
         return
     assert first.dtype == dtype
@@ -157,6 +158,16 @@ def test_autocast_trains_in_half_precision(head, dtype):
     exact = model(**inputs).loss.item()
     with torch.autocast("cpu", dtype):
         assert abs(model(**inputs).loss.item() / exact - 1) < 0.05
+
+
+def test_what_lies_between_layers_is_in_half_precision_under_autocast():
+    model = electra_pt.ElectraModel(config_for("ElectraModel")).eval()
+    exact = model(**batch_for("ElectraModel"), output_hidden_states=True).hidden_states
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(**batch_for("ElectraModel"), output_hidden_states=True).hidden_states
+    for number, (expected, states) in enumerate(zip(exact, found, strict=True)):
+        assert states.dtype == torch.bfloat16, f"layer {number}"
+        assert_close(f"layer {number}", expected.detach(), states.detach().float(), 0.05)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -9,7 +9,7 @@ import pytest
 
 from support.assertions import assert_close
 from support.fixtures import GOOGLE, TRANSFORMERS
-from support.tolerances import FORWARD
+from support.tolerances import FORWARD, GRADIENT
 
 torch = pytest.importorskip("torch")
 
@@ -18,6 +18,7 @@ from electra_common.weights.names import keras_path  # noqa: E402
 from electra_common.weights.shapes import expected_shapes  # noqa: E402
 from electra_pt import ElectraForMaskedLM, ElectraForPreTraining, ElectraModel  # noqa: E402
 from electra_pt.activations import ACTIVATIONS  # noqa: E402
+from electra_pt.heads import _wider_product  # noqa: E402
 from electra_pt.layout import PaddedLayout  # noqa: E402
 from electra_pt.losses import classification_loss, replaced_token_detection_loss  # noqa: E402
 
@@ -169,6 +170,17 @@ def test_rtd_loss_refuses_a_mask_that_does_not_say_which_tokens_are_real(batch):
     square = torch.ones(BATCH, LENGTH, LENGTH)
     with pytest.raises(ValueError, match=r"mask of \[batch, length\], found \[5, 13, 13\]"):
         ElectraForPreTraining(CONFIG)(batch["input_ids"], square, labels=torch.ones(BATCH, LENGTH))
+
+
+@pytest.mark.parametrize("pieces", [11, 16])
+def test_a_vocabulary_head_filled_up_for_a_gpu_computes_the_same(pieces):
+    torch.manual_seed(0)
+    tensors = [torch.randn(shape, requires_grad=True) for shape in ((3, 5, 7), (pieces, 7), (pieces,))]
+    expected, found = (product(*tensors) for product in (torch.nn.functional.linear, _wider_product))
+    assert_close("logits", expected.detach(), found.detach(), FORWARD)
+    gradients = [torch.autograd.grad(logits.square().sum(), tensors) for logits in (expected, found)]
+    for name, one, other in zip(("hidden states", "weight", "bias"), *gradients, strict=True):
+        assert_close(name, one, other, GRADIENT)
 
 
 @pytest.mark.parametrize("function", [replaced_token_detection_loss, classification_loss])

@@ -10,13 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from electra_common.pretraining.batches import MicroBatch  # noqa: E402
 from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
 from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint, read_run  # noqa: E402
 from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_pt import ElectraForMaskedLM, ElectraForPreTraining  # noqa: E402
 from electra_pt import pretraining as loop  # noqa: E402
-from electra_pt.pretraining import _without_full_mask, pretrain  # noqa: E402
+from electra_pt.pretraining import _step_inputs, pretrain  # noqa: E402
 from support.fixtures import GOOGLE  # noqa: E402
 from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
 from support.killed_runs import kill_and_compare  # noqa: E402
@@ -195,11 +196,13 @@ def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
     assert 0 < max(differences) < 0.05
 
 
-def test_a_mask_that_hides_nothing_is_not_computed_with():
-    mask = np.ones((2, 3), np.int32)
-    assert _without_full_mask({"input_ids": mask, "attention_mask": mask}).keys() == {"input_ids"}
-    mask = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
-    assert _without_full_mask({"attention_mask": mask})["attention_mask"] is mask
+def test_masks_are_left_out_where_none_of_a_step_hides_anything():
+    full, short = np.ones((2, 3), np.int32), np.array([[1, 1, 1], [1, 1, 0]], np.int32)
+    both = [MicroBatch({"input_ids": full, "attention_mask": mask}, 0.25, 0.5, 11) for mask in (full, short)]
+    (alone,) = _step_inputs(both[:1])
+    assert alone.keys() == {"input_ids", "generator_share", "discriminator_share"}
+    assert alone["generator_share"] == 0.25
+    assert [inputs["attention_mask"].tolist() for inputs in _step_inputs(both)] == [full.tolist(), short.tolist()]
 
 
 def test_a_change_of_the_recipe_is_refused(data, whole_run):

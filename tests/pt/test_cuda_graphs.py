@@ -1,0 +1,97 @@
+"""Recorded training steps: what is recorded and replayed when; on a GPU, the losses of steps that are not recorded."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from electra_common.pretraining.metrics_log import read_metrics
+from support.assertions import assert_close
+from support.pretraining_runs import prepare_tiny_corpus, tiny_settings
+
+torch = pytest.importorskip("torch")
+
+from electra_pt.cuda_graphs import RecordedStep  # noqa: E402
+from electra_pt.pretraining import pretrain  # noqa: E402
+from electra_pt.processes import RunProcesses  # noqa: E402
+
+RECORDING_TOLERANCE = 1e-4  # of a loss: a GPU adds up in another order each time
+
+
+class GraphOfOneStep:
+    """What stands for a CUDA graph here: it counts its replays."""
+
+    def __init__(self):
+        self.replays = 0
+
+    def replay(self):
+        self.replays += 1
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    @contextmanager
+    def graph(_):
+        yield
+
+    recorded = []
+
+    def make():
+        recorded.append(GraphOfOneStep())
+        return recorded[-1]
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", make)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    return recorded
+
+
+def test_three_plain_calls_come_before_a_recording_that_all_others_replay(graphs):
+    given = []
+
+    def step(inputs):
+        given.append(inputs[0]["ids"])
+        return inputs[0]["ids"].sum()
+
+    take_step = RecordedStep(step)
+    batches = [torch.full((2, 3), number) for number in range(6)]
+    results = [take_step([{"ids": batch}]) for batch in batches]
+    assert [tensor is batch for tensor, batch in zip(given, batches, strict=False)] == [True, True, True, False]
+    (graph,) = graphs
+    assert graph.replays == 3
+    assert given[3].tolist() == batches[5].tolist(), "a replay reads what was copied into the recording's memory"
+    assert results[4] is not results[5], "the next replay would write over it"
+
+
+def test_inputs_of_another_kind_have_a_recording_of_their_own(graphs):
+    take_step = RecordedStep(lambda inputs: inputs[0]["ids"].sum())
+    ids, mask = torch.ones(2, 3, dtype=torch.int32), torch.ones(2, 3)
+    for _ in range(4):
+        for inputs in ({"ids": ids}, {"ids": ids, "mask": mask}, {"ids": ids.long()}, {"ids": ids[:1]}):
+            take_step([inputs])
+    assert [graph.replays for graph in graphs] == [1, 1, 1, 1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs of kernels are a GPU's")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_recorded_steps_have_the_losses_of_plain_ones(tmp_path, monkeypatch, precision):
+    data = prepare_tiny_corpus(tmp_path)
+    settings = {"compile": True, "precision": precision, "log_every": 1, "accumulation": 2, "tensorboard": False}
+    recorded = []
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", _counted(torch.cuda.CUDAGraph.replay, recorded))
+    pretrain(tiny_settings(data, tmp_path / "recorded", "dropout=0.1", **settings), quiet=True)
+    assert len(recorded) >= 6
+    monkeypatch.setattr(RunProcesses, "can_record", False)
+    pretrain(tiny_settings(data, tmp_path / "plain", "dropout=0.1", **settings), quiet=True)
+    for name in ("generator_loss", "discriminator_loss", "gradient_norm"):
+        found, expected = (
+            torch.tensor([line[name] for line in read_metrics(tmp_path / run) if name in line])
+            for run in ("recorded", "plain")
+        )
+        assert_close(name, expected, found, RECORDING_TOLERANCE if precision == "float32" else 0.02)
+
+
+def _counted(replay, calls):
+    def count(graph):
+        calls.append(graph)
+        replay(graph)
+
+    return count
