@@ -147,7 +147,10 @@ def start_positions(model: ElectraForJointPreTraining) -> None:
 
 
 def compute_gradients(
-    network: Callable[..., JointOutput], inputs: list[dict[str, Tensor]], run: PretrainingRun, processes: RunProcesses
+    network: Callable[..., JointOutput],
+    micro_batches: list[dict[str, Tensor]],
+    run: PretrainingRun,
+    processes: RunProcesses,
 ) -> Tensor:
     """Add the gradients of a step to the parameters'; return its losses [3], of all processes.
 
@@ -156,12 +159,12 @@ def compute_gradients(
     """
     recipe = run.settings.recipe
     totals = torch.zeros(3, device=processes.device)
-    for number, tensors in enumerate(inputs, 1):
-        arguments = dict(tensors)
-        generator_share, discriminator_share = (arguments.pop(name) for name in SHARES)
-        with processes.gathers(network, is_last=number == len(inputs)):
+    for number, micro_batch in enumerate(micro_batches, 1):
+        inputs = dict(micro_batch)
+        generator_share, discriminator_share = (inputs.pop(name) for name in SHARES)
+        with processes.gathers(network, is_last=number == len(micro_batches)):
             with torch.autocast(processes.device.type, torch.bfloat16, run.settings.precision == "bfloat16"):
-                output = network(**arguments)
+                output = network(**inputs)
             generator_loss = generator_share * _or_zero(output.get("generator_loss"), totals)
             discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
             loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
