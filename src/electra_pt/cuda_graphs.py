@@ -7,7 +7,7 @@ are shorter than their launching. What it is not: a compiler; what is recorded m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class RecordedStep:
         self._step = step
         self._plain_calls: dict[tuple[object, ...], int] = {}
         self._recordings: dict[tuple[object, ...], _Recording] = {}
+        # One replay is over before the next begins and its result is copied, so that all use the same memory.
+        self._pool: Any = None
 
     def __call__(self, inputs: Inputs) -> Tensor:
         kind = _kind(inputs)
@@ -40,18 +42,24 @@ class RecordedStep:
             self._plain_calls[kind] += 1
             return self._step(inputs)
         if kind not in self._recordings:
-            self._recordings[kind] = _Recording(self._step, inputs)
+            self._recordings[kind] = _Recording(self._step, inputs, self._pool)
+            self._pool = self._recordings[kind].pool
         return self._recordings[kind].replay(inputs)
 
 
 class _Recording:
-    """One CUDA graph, with the memory that its inputs are read from and its result is written to."""
+    """One CUDA graph, with the memory that its inputs are read from and its result is written to.
 
-    def __init__(self, step: Callable[[Inputs], Tensor], inputs: Inputs) -> None:
+    Attributes:
+        pool: where what it computes lies.
+    """
+
+    def __init__(self, step: Callable[[Inputs], Tensor], inputs: Inputs, pool: Any) -> None:
         self._inputs = [{name: tensor.clone() for name, tensor in tensors.items()} for tensors in inputs]
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):  # records and computes nothing
+        with torch.cuda.graph(self._graph, pool=pool):  # records and computes nothing
             self._result = step(self._inputs)
+        self.pool = self._graph.pool()
 
     def replay(self, inputs: Inputs) -> Tensor:
         for held, given in zip(self._inputs, inputs, strict=True):

@@ -18,10 +18,14 @@ RECORDING_TOLERANCE = 1e-4  # of a loss: a GPU adds up in another order each tim
 
 
 class GraphOfOneStep:
-    """What stands for a CUDA graph here: it counts its replays."""
+    """What stands for a CUDA graph here: it counts its replays and knows whose memory it uses."""
 
     def __init__(self):
         self.replays = 0
+        self.memory = self
+
+    def pool(self):
+        return self.memory
 
     def replay(self):
         self.replays += 1
@@ -30,7 +34,8 @@ class GraphOfOneStep:
 @pytest.fixture
 def graphs(monkeypatch):
     @contextmanager
-    def graph(_):
+    def graph(recorded, pool):
+        recorded.memory = pool or recorded
         yield
 
     recorded = []
@@ -68,6 +73,7 @@ def test_inputs_of_another_kind_have_a_recording_of_their_own(graphs):
         for inputs in ({"ids": ids}, {"ids": ids, "mask": mask}, {"ids": ids.long()}, {"ids": ids[:1]}):
             take_step([inputs])
     assert [graph.replays for graph in graphs] == [1, 1, 1, 1]
+    assert all(graph.memory is graphs[0] for graph in graphs), "one recording's memory does for all"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs of kernels are a GPU's")
