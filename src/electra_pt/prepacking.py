@@ -27,6 +27,7 @@ from electra_pt.encoder import (
 )
 from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
+from electra_pt.normalization import LayerNorm
 
 _PACKED: Final = "packed"
 _FEW_ROWS: Final = 16
@@ -149,17 +150,17 @@ class _PrepackedLayer(_Packed, ElectraLayer):
         asking = layout.last_queries(hidden_states) if is_last else hidden_states
         if asking is not hidden_states or output_attentions or not self._may_fuse():
             return super().forward(hidden_states, layout, output_attentions, is_last)
-        attention, first, second = self.attention.self, self.attention.output, self.output
-        rows = hidden_states.numel() // hidden_states.shape[-1]
-        products = self.packed_products_of_few if rows <= _FEW_ROWS else self.packed_products
-        heads = (*hidden_states.shape[:-1], 3, attention.num_attention_heads, attention.head_size)
+        own, shape = self.packed_inside.self_attention, hidden_states.shape
+        products = self.packed_products_of_few if shape[:-1].numel() <= _FEW_ROWS else self.packed_products
+        heads = (*shape[:-1], 3, own.num_attention_heads, own.head_size)
         gathered, _ = layout.attend(
             *products.projected(hidden_states).view(heads).unbind(-3),  # [..., heads, head size] each
             dropout=0.0,
-            return_weights=attention.is_explicit,
+            return_weights=own.is_explicit,
         )
-        attended = first.LayerNorm(products.attended(gathered.reshape(hidden_states.shape), hidden_states))
-        return second.LayerNorm(products.narrowed(products.widened(attended), attended)), None
+        first_norm, second_norm = self.packed_inside.norms
+        attended = torch.layer_norm(products.attended(gathered.reshape(shape), hidden_states), *first_norm)
+        return torch.layer_norm(products.narrowed(products.widened(attended), attended), *second_norm), None
 
     def _may_fuse(self) -> bool:
         """Whether the steps come to what the modules inside would come to, and none of these is looked at."""
@@ -175,16 +176,23 @@ class _Inside:
 
     This is asked in every layer of every call, so what is to be compared is at hand: in a short sentence, looking it up
     by the names of modules took a tenth of the time.
+
+    Attributes:
+        self_attention: the module.
+        norms: what ``torch.layer_norm`` takes for both of the layer's.
     """
 
     def __init__(self, layer: ElectraLayer) -> None:
         self.parts = _parts_as_built(layer)
         linear = [part for part in self.parts if isinstance(part, Linear)]
+        norms = self.norm_modules = [part for part in self.parts if isinstance(part, LayerNorm)]
+        self.self_attention = layer.attention.self
+        self.norms = [(list(norm.normalized_shape), norm.weight, norm.bias, norm.eps) for norm in norms]
         self.tensors = [tensor for part in linear for tensor in part.parameters()]
         self.states = [_state(tensor) for tensor in self.tensors]
         holders: list[dict[str, Any]] = [
             *(part._modules for part in (layer, *self.parts)),
-            *(part._parameters for part in linear),
+            *(part._parameters for part in (*linear, *norms)),
         ]
         self.places = [(holder, name) for holder in holders for name in holder]
         self.held = self._now_held()
@@ -198,6 +206,7 @@ class _Inside:
             and self.intermediate.activation is activation("gelu")
             and not any(self.hooks)
             and all(map(operator.is_, self._now_held(), self.held))
+            and [norm.eps for norm in self.norm_modules] == [norm[-1] for norm in self.norms]
             and [_state(tensor) for tensor in self.tensors] == self.states
         )
 
@@ -288,7 +297,7 @@ def _seconds(products: Sequence[_Products]) -> float:
 
 _KINDS: Final = (
     *(ElectraAttention, ElectraIntermediate, ElectraResidualOutput, ElectraSelfAttention, ElectraResidualOutput),
-    *(Dropout, Dropout),
+    *(Dropout, Dropout, LayerNorm, LayerNorm),
     *(_PrepackedLinear,) * 6,
 )
 
@@ -299,7 +308,8 @@ def _parts_as_built(layer: Any) -> tuple[nn.Module, ...]:
         attention, intermediate, output = layer.attention, layer.intermediate, layer.output
         own, first = attention.self, attention.output
         linear = (own.query, own.key, own.value, first.dense, intermediate.dense, output.dense)
-        parts = (attention, intermediate, output, own, first, first.dropout, output.dropout, *linear)
+        norms = (first.LayerNorm, output.LayerNorm)
+        parts = (attention, intermediate, output, own, first, first.dropout, output.dropout, *norms, *linear)
     except AttributeError:
         return ()
     return parts if tuple(map(type, parts)) == _KINDS else ()

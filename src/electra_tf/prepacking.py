@@ -16,8 +16,9 @@ import keras
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from electra_tf.encoder import TFElectraEncoder
+from electra_tf.encoder import TFElectraEncoder, TFElectraSelfAttention
 from electra_tf.joint_networks import TFElectraJointNetworks
+from electra_tf.layout import PaddedLayout
 from electra_tf.programs import LayerProgram, forget_programs, leading_sizes, uses_the_variables
 
 Tensor = Any
@@ -91,7 +92,7 @@ class _PrepackedProgram(LayerProgram):
         def run(*tensors: Tensor) -> Tensor:
             # A tensor of numbers from outside would become an input of the graph; one made inside is its constant.
             values = [(weight, tf.constant(_numbers(weight))) for weight in self._layer.weights]
-            with keras.StatelessScope(values), _products_as_convolutions(self._layer):
+            with keras.StatelessScope(values), _few_operations(self._layer):
                 result = self._function(*tensors)
             return tf.raw_ops.PreventGradient(input=result, message=_NO_GRADIENTS)
 
@@ -99,34 +100,98 @@ class _PrepackedProgram(LayerProgram):
 
 
 @contextmanager
-def _products_as_convolutions(layer: keras.layers.Layer) -> Iterator[None]:
-    """Within this block the large linear layers within a layer multiply as :class:`_ConvolvingDense` does."""
-    linear = [inner for inner in layer._flatten_layers() if type(inner) is keras.layers.Dense]
-    large = [inner for inner in linear if math.prod(inner.kernel.shape) >= _LARGE]
-    for inner in large:
-        inner.__class__ = _ConvolvingDense
+def _few_operations(layer: keras.layers.Layer) -> Iterator[None]:
+    """Within this block layers within a layer compute the same as ever in fewer and faster operations.
+
+    Those that compute in half precision stay what they are.
+    """
+    exact = [inner for inner in layer._flatten_layers() if inner.compute_dtype == "float32"]
+    stand_ins = [(inner, _STAND_INS[type(inner)]) for inner in exact if type(inner) in _STAND_INS]
+    for inner, stand_in in stand_ins:
+        inner.__class__ = stand_in
     try:
         yield
     finally:
-        for inner in large:
-            inner.__class__ = keras.layers.Dense
+        for inner, stand_in in stand_ins:
+            inner.__class__ = stand_in.__base__
 
 
-class _ConvolvingDense(keras.layers.Dense):
-    """A linear layer as a convolution over single places: constant filters are kept in oneDNN's own order.
-
-    The constant matrix of a product is not: for few rows oneDNN takes it as it lies, and is slower by a quarter where
-    reading it is what takes the time. Starting a convolution takes longer, so small ones stay products.
-    """
+class _PrepackedDense(keras.layers.Dense):
+    """A linear layer whose matrix, where it is large, is kept in oneDNN's own order."""
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        size, units = inputs.shape[-1], self.units
-        image = tf.reshape(inputs, (1, 1, -1, size))  # [..., size] -> [1, 1, rows, size]
-        product = tf.nn.conv2d(image, tf.reshape(self.kernel, (1, 1, size, units)), strides=1, padding="VALID")
-        if self.bias is not None:
-            product = tf.nn.bias_add(product, tf.convert_to_tensor(self.bias))
-        product = tf.reshape(product, (*leading_sizes(inputs), units))  # [1, 1, rows, units] -> [..., units]
+        product = _multiply(inputs, self.kernel, self.bias)
         return product if self.activation is None else self.activation(product)
+
+
+class _JoinedSelfAttention(TFElectraSelfAttention):
+    """Self-attention whose queries, keys and values are one product, for those that are asking are all."""
+
+    def call(
+        self,
+        hidden_states: Tensor,
+        asking: Tensor,
+        layout: PaddedLayout,
+        output_attentions: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        projections = (self.query, self.key, self.value)
+        if not all(map(_is_plain, projections)):
+            return super().call(hidden_states, asking, layout, output_attentions, training)
+        # TensorFlow joins constants once, before it runs the program.
+        kernel = tf.concat([tf.convert_to_tensor(projection.kernel) for projection in projections], axis=1)
+        bias = tf.concat([tf.convert_to_tensor(projection.bias) for projection in projections], axis=0)
+        joined = _multiply(hidden_states, kernel, bias)  # [..., 3 * hidden]
+        heads = (*leading_sizes(hidden_states), self.num_attention_heads, self.head_size)
+        query, key, value = (tf.reshape(part, heads) for part in tf.split(joined, 3, axis=-1))
+        gathered, weights = layout.attend(
+            query, key, value, dropout=self.dropout, return_weights=output_attentions, training=training
+        )
+        return tf.reshape(gathered, (*heads[:-2], math.prod(heads[-2:]))), weights  # [..., hidden]
+
+
+class _BriefNormalization(keras.layers.LayerNormalization):
+    """LayerNorm in ten operations, half of them on one number a row, in an order that TensorFlow knows."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        if self.gamma is None or self.beta is None:
+            return super().call(inputs)
+        mean = tf.reduce_mean(inputs, -1, keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(inputs, mean), -1, keepdims=True)
+        scale = tf.math.rsqrt(variance + self.epsilon) * tf.convert_to_tensor(self.gamma)
+        return inputs * scale + (tf.convert_to_tensor(self.beta) - mean * scale)
+
+
+_STAND_INS: Final[dict[type, type]] = {
+    keras.layers.Dense: _PrepackedDense,
+    TFElectraSelfAttention: _JoinedSelfAttention,
+    keras.layers.LayerNormalization: _BriefNormalization,
+}
+
+
+def _is_plain(projection: keras.layers.Layer) -> bool:
+    """Whether a layer within :func:`_few_operations` is a matrix and a bias and nothing more."""
+    is_linear = type(projection) is _PrepackedDense and projection.activation is keras.activations.linear
+    return is_linear and projection.bias is not None
+
+
+def _multiply(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """[..., size] -> [..., units], with a large matrix as a convolution over single places.
+
+    Constant filters are kept in oneDNN's own order. The constant matrix of a product is not: for few rows oneDNN takes
+    it as it lies, and is slower by a quarter where reading it is what takes the time. Starting a convolution takes
+    longer, so small ones stay products.
+    """
+    size, units = kernel.shape
+    kernel = tf.convert_to_tensor(kernel)
+    if size * units < _LARGE:
+        product = tf.matmul(inputs, kernel)
+        return product if bias is None else tf.nn.bias_add(product, tf.convert_to_tensor(bias))
+    image = tf.reshape(inputs, (1, 1, -1, size))  # [..., size] -> [1, 1, rows, size]
+    product = tf.nn.conv2d(image, tf.reshape(kernel, (1, 1, size, units)), strides=1, padding="VALID")
+    if bias is not None:
+        product = tf.nn.bias_add(product, tf.convert_to_tensor(bias))
+    return tf.reshape(product, (*leading_sizes(inputs), units))  # [1, 1, rows, units] -> [..., units]
 
 
 def _numbers(weight: keras.Variable) -> NDArray[Any]:

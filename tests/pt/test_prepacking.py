@@ -215,7 +215,7 @@ class Doubled(torch.nn.Module):
 
 
 @pytest.mark.parametrize("is_early", [False, True])
-@pytest.mark.parametrize("name", ["attention.self.key", "attention.output.dense", "output.dropout"])
+@pytest.mark.parametrize("name", ["attention.self.key", "attention.output.dense", "output.dropout", "output.LayerNorm"])
 def test_a_module_put_in_another_ones_place_is_used(name, is_early):
     model = discriminator()
     if not is_early:
@@ -241,6 +241,31 @@ def test_biases_may_change():
     found = model(IDS).logits
     undo_prepacking(model)
     assert_close("logits", model(IDS).logits, found, FORWARD)
+
+
+def replace_a_scale(norm):
+    norm.weight = torch.nn.Parameter(torch.full_like(norm.weight, 0.5))
+
+
+def change_a_scale(norm):
+    norm.weight.mul_(0.5)
+
+
+def change_epsilon(norm):
+    norm.eps = 0.25
+
+
+@pytest.mark.parametrize("change", [replace_a_scale, change_a_scale, change_epsilon])
+@torch.no_grad()
+def test_a_layer_norm_may_change(change):
+    model = discriminator()
+    before = model(IDS).logits
+    prepack_weights(model)
+    change(model.electra.encoder.layer[1].attention.output.LayerNorm)
+    found = model(IDS).logits
+    undo_prepacking(model)
+    assert_close("logits", model(IDS).logits, found, FORWARD)
+    assert not torch.allclose(before, found)
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu_new"])

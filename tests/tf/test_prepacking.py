@@ -70,7 +70,7 @@ def test_outputs_stay_the_same(head):
 
 
 def test_large_products_are_convolutions_with_the_same_outputs(monkeypatch):
-    monkeypatch.setattr(prepacking, "_LARGE", 24 * 40)  # of the six matrices of a layer the two of its second half
+    monkeypatch.setattr(prepacking, "_LARGE", 24 * 40)  # all but that of attention's output
     model = discriminator()
     model.electra.encoder.layer[0].residual_output.dense.activation = keras.ops.tanh  # somebody's own change
     expected = model(IDS, MASK).logits
@@ -80,10 +80,37 @@ def test_large_products_are_convolutions_with_the_same_outputs(monkeypatch):
     assert_close("in a graph", expected, graph(IDS, MASK), FORWARD)
     definition = graph.get_concrete_function(IDS, MASK).graph.as_graph_def()
     operations = [node.op for function in definition.library.function for node in function.node_def]
-    assert operations.count("Conv2D") == 2
-    assert operations.count("MatMul") == 4
+    assert operations.count("Conv2D") == 3, "queries, keys and values are one product"
+    assert operations.count("MatMul") == 1
     undo_prepacking(model)
     assert_close("undone", expected, model(IDS, MASK).logits, FORWARD)
+
+
+def bend_the_keys(layer):
+    layer.attention.self_attention.key.activation = keras.ops.tanh
+
+
+def leave_a_shift_out(layer):
+    layer.residual_output.LayerNorm.beta = None
+
+
+def narrow_the_queries(layer):
+    layer.attention.self_attention.query.enable_lora(2)
+    layer.attention.self_attention.query.lora_kernel_b.assign(np.full((2, 24), 0.5, "float32"))
+
+
+@pytest.mark.parametrize("change", [bend_the_keys, leave_a_shift_out, narrow_the_queries])
+def test_a_layer_that_somebody_changed_is_computed_as_it_is(change):
+    model = discriminator()
+    for weight in model.weights:
+        weight.assign(weight + 0.125)  # biases and shifts are 0 in a new model
+    before = model(IDS, MASK).logits
+    change(model.electra.encoder.layer[0])
+    expected = model(IDS, MASK).logits
+    assert np.abs(before - expected).max() > 1e-3
+    prepack_weights(model)
+    assert_close("outside of graphs", expected, model(IDS, MASK).logits, FORWARD)
+    assert_close("in a graph", expected, graph_of(model)(IDS, MASK), FORWARD)
 
 
 def test_one_copy_serves_all_lengths_in_graphs_and_outside_of_them(monkeypatch):
