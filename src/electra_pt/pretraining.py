@@ -6,6 +6,7 @@ Everything around the arithmetic (data, masks, log, checkpoints, signals) is :mo
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -178,7 +179,8 @@ def evaluate(model: ElectraForJointPreTraining, run: PretrainingRun, processes: 
     """Return the metrics of both networks on the held-out examples, without dropout."""
     evaluation = PretrainingEvaluation()
     model.eval()
-    with torch.compiler.set_stance("force_eager"):  # Not worth programs of its own.
+    # Not worth programs of its own. Without compiled parts the compiler is not even imported.
+    with torch.compiler.set_stance("force_eager") if run.settings.compile else nullcontext():
         for batch in run.held_out():
             output = _held_out_outputs(model(**to_tensors(batch, processes.device)), batch)
             evaluation.count(batch, {name: _to_numpy(tensor) for name, tensor in output.items()})
