@@ -73,8 +73,8 @@ class ElectraVocabularyHead(nn.Module):
 
     def forward(self, hidden_states: Tensor, word_embeddings: Tensor) -> Tensor:
         weight = word_embeddings if self.weight is None else self.weight
-        product = _wider_product if hidden_states.is_cuda and self.training else F.linear
-        return product(hidden_states, weight, self.bias)
+        is_slow = hidden_states.is_cuda and self.training and len(self.bias) % _KERNELS_MULTIPLE
+        return (_wider_product if is_slow else F.linear)(hidden_states, weight, self.bias)
 
 
 def _wider_product(hidden_states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
