@@ -182,6 +182,14 @@ def test_weights_that_grew_beyond_all_numbers_are_noticed_by_the_evaluation(data
         pretrain(settings, quiet=True)
 
 
+@pytest.mark.parametrize(("area", "notes"), [(0.5, 1), (0.5001, 0)])
+def test_a_discriminator_that_answers_every_token_alike_is_told(data, tmp_path, monkeypatch, capsys, area, notes):
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"auc": area})
+    pretrain(tiny_settings(data, tmp_path, evaluate_every=2, stop_at=2))
+    told = "step 2: the discriminator answers every held-out token alike (auc 0.5); if that stays so,"
+    assert capsys.readouterr().err.count(told) == notes
+
+
 def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
     functions, modules = [], []
     monkeypatch.setattr(torch, "compile", lambda function, **_: functions.append(function.__name__) or function)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.batches import (
@@ -46,6 +47,8 @@ from electra_common.pretraining.starting import check_configs, state_to_start_fr
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.weights.atomic import write_files
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
+
+_ALL_TIES: Final = 0.5  # the area under the curve where no token has a higher logit than another
 
 
 class TrainingDivergedError(RuntimeError):
@@ -190,6 +193,12 @@ class PretrainingRun:
         """Write a line of held-out metrics; raises TrainingDivergedError as :meth:`log` does."""
         self._check_finite(values)
         self._reporter.held_out(self.state, values)
+        if values.get("auc") == _ALL_TIES:
+            self._reporter.note(
+                f"step {self.state.step:,}: the discriminator answers every held-out token alike (auc {_ALL_TIES}); if "
+                "that stays so, all tokens become one another in its layers, as they do where the weights of a deep network "
+                "start too wide or move too far: try a smaller initializer_range or learning_rate"
+            )
 
     def save(self, write_model: Callable[[Path], None], read_moments: Callable[[], Moments]) -> None:
         """Write a checkpoint; only the first process does, and only there Adam's state is read."""
