@@ -196,7 +196,7 @@ class PretrainingRun:
         if values.get("auc") == _ALL_TIES:
             self._reporter.note(
                 f"step {self.state.step:,}: the discriminator answers every held-out token alike (auc {_ALL_TIES}); if "
-                "that stays so, all tokens become one another in its layers, as they do where weights of a deep network "
+                "that stays so, all tokens become one another in its layers, as where the weights of a deep network "
                 "start too wide or move too far: try a smaller initializer_range or learning_rate"
             )
 
