@@ -28,8 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	@# tensorflow-cpu stands in for the extra `tf`, so that a machine without a GPU downloads no CUDA libraries.
-	@# What is imported is compiled then; to compile every module of both frameworks first takes half as long again.
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[pt,dev]' tensorflow-cpu keras
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pt,dev]' tensorflow-cpu keras
 	touch $(STAMP)
 
 install: $(STAMP)
