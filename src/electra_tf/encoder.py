@@ -51,17 +51,22 @@ class TFElectraSelfAttention(keras.layers.Layer):
         output_attentions: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        asked = leading_sizes(asking)
-        heads = (*leading_sizes(hidden_states), self.num_attention_heads, self.head_size)
+        query, key, value = self._projected(hidden_states, asking)  # [..., heads, head size] each
         gathered, weights = layout.attend(
-            ops.reshape(self.query(asking), (*asked, *heads[-2:])),  # [..., heads, head size]
-            ops.reshape(self.key(hidden_states), heads),
-            ops.reshape(self.value(hidden_states), heads),
-            dropout=self.dropout,
-            return_weights=output_attentions,
-            training=training,
+            query, key, value, dropout=self.dropout, return_weights=output_attentions, training=training
         )
-        return ops.reshape(gathered, (*asked, self.num_attention_heads * self.head_size)), weights  # [..., hidden]
+        width = self.num_attention_heads * self.head_size
+        return ops.reshape(gathered, (*leading_sizes(asking), width)), weights  # [..., hidden]
+
+    def _projected(self, hidden_states: Tensor, asking: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[..., hidden] -> queries of those that are asking, keys and values [..., heads, head size]."""
+        heads = (self.num_attention_heads, self.head_size)
+        sizes = leading_sizes(hidden_states)
+        return (
+            ops.reshape(self.query(asking), (*leading_sizes(asking), *heads)),
+            ops.reshape(self.key(hidden_states), (*sizes, *heads)),
+            ops.reshape(self.value(hidden_states), (*sizes, *heads)),
+        )
 
 
 class TFElectraResidualOutput(keras.layers.Layer):

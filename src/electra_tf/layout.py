@@ -21,7 +21,7 @@ from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
 
 Tensor = Any
 
-_FEW: Final = 16  # tokens of a sequence: so few are multiplied where they lie in less time than they are transposed in
+_FEW: Final = 16  # tokens of a sequence: to multiply so few where they lie takes less time than to transpose them
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ graphs too. A model that was never prepacked knows nothing of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Never
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from electra_tf.encoder import TFElectraEncoder, TFElectraSelfAttention
 from electra_tf.joint_networks import TFElectraJointNetworks
-from electra_tf.layout import PaddedLayout
 from electra_tf.programs import LayerProgram, forget_programs, leading_sizes, uses_the_variables
 
 Tensor = Any
@@ -125,29 +123,19 @@ class _PrepackedDense(keras.layers.Dense):
 
 
 class _JoinedSelfAttention(TFElectraSelfAttention):
-    """Self-attention whose queries, keys and values are one product, for those that are asking are all."""
+    """Self-attention whose queries, keys and values are one product: in a program all hidden states are asking."""
 
-    def call(
-        self,
-        hidden_states: Tensor,
-        asking: Tensor,
-        layout: PaddedLayout,
-        output_attentions: bool = False,
-        training: bool | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+    def _projected(self, hidden_states: Tensor, asking: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         projections = (self.query, self.key, self.value)
         if not all(map(_is_plain, projections)):
-            return super().call(hidden_states, asking, layout, output_attentions, training)
+            return super()._projected(hidden_states, asking)
         # TensorFlow joins constants once, before it runs the program.
         kernel = tf.concat([tf.convert_to_tensor(projection.kernel) for projection in projections], axis=1)
         bias = tf.concat([tf.convert_to_tensor(projection.bias) for projection in projections], axis=0)
         joined = _multiply(hidden_states, kernel, bias)  # [..., 3 * hidden]
         heads = (*leading_sizes(hidden_states), self.num_attention_heads, self.head_size)
         query, key, value = (tf.reshape(part, heads) for part in tf.split(joined, 3, axis=-1))
-        gathered, weights = layout.attend(
-            query, key, value, dropout=self.dropout, return_weights=output_attentions, training=training
-        )
-        return tf.reshape(gathered, (*heads[:-2], math.prod(heads[-2:]))), weights  # [..., hidden]
+        return query, key, value
 
 
 class _BriefNormalization(keras.layers.LayerNormalization):
