@@ -77,7 +77,9 @@ class Manifest:
                 raise ValueError(f"{path}: over {_MOST_BYTES >> 20} MiB, too large for a manifest")
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ValueError(f"{folder}: no prepared corpus: there is no {FILE_NAME}; electra pretrain prepare writes one") from None
+            raise ValueError(
+                f"{folder}: no prepared corpus: there is no {FILE_NAME}; electra pretrain prepare writes one"
+            ) from None
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
