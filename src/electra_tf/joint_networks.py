@@ -22,6 +22,7 @@ from electra_common.weights.saving import save_two_networks
 from electra_tf.initialization import replaced_layer
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining
 from electra_tf.pretrained import build_planned, canonical_state, stored_network
+from electra_tf.programs import build_optimizer
 
 Tensor = Any
 
@@ -98,6 +99,15 @@ class TFElectraJointNetworks(keras.Model):
         if arguments and isinstance(arguments[0], Mapping):
             return super().__call__(*arguments[1:], **arguments[0], **named)
         return super().__call__(*arguments, **named)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what ``fit`` calls; Keras calls this.
+
+        Args:
+            force: make it anew, also where there is one.
+        """
+        build_optimizer(self)
+        return super().make_train_function(force)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

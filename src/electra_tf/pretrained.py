@@ -27,7 +27,7 @@ from electra_common.weights.shapes import expected_shapes
 from electra_common.weights.tensors import Array, StoredTensor
 from electra_tf.adjusting import TFAdjustableModel
 from electra_tf.initialization import undrawn_weights
-from electra_tf.programs import operations_one_by_one
+from electra_tf.programs import build_optimizer, operations_one_by_one
 
 _BODY_NAME = "electra"
 
@@ -81,6 +81,15 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
             if arguments and isinstance(arguments[0], Mapping):
                 return super().__call__(*arguments[1:], **arguments[0], **named)
             return super().__call__(*arguments, **named)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what ``fit`` calls; Keras calls this.
+
+        Args:
+            force: make it anew, also where there is one.
+        """
+        build_optimizer(self)
+        return super().make_train_function(force)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the loss of this model's head, or None: the encoder has no head.

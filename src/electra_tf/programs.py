@@ -53,6 +53,18 @@ def forget_programs(layers: Iterable[keras.layers.Layer]) -> None:
             model.__dict__.pop("bucket_programs", None)
 
 
+def build_optimizer(model: keras.Model) -> None:
+    """Make the variables of a model's optimizer, if they are not there: a graph that makes variables is traced twice.
+
+    Args:
+        model: compiled, and with all weights made.
+    """
+    optimizer = model.optimizer
+    if optimizer is not None and not optimizer.built:
+        with model.distribute_strategy.scope():
+            optimizer.build(model.trainable_variables)
+
+
 def leading_sizes(tensor: Tensor) -> tuple[Any, ...]:
     """Return the sizes of all axes but the last; of a row of tokens -1, for a graph would ask for it in every layer.
 

@@ -31,3 +31,15 @@ def assert_close(name, expected, found, tolerance):
             f"{name}: differs by {difference.max():.2e} at {place} (mean {difference.mean():.2e}, "
             f"allowed {tolerance:.0e}): expected {expected[place]!r}, found {found[place]!r}"
         )
+
+
+def count_calls(monkeypatch, owner, name):
+    """Return a list that gets an entry whenever a method of a class is called, which it still is."""
+    called, method = [], getattr(owner, name)
+
+    def counted(*arguments, **named):
+        called.append(name)
+        return method(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, counted)
+    return called

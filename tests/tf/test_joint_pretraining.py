@@ -10,7 +10,7 @@ import pytest
 
 from electra_common import CheckpointError, convert_checkpoint
 from electra_common.pretraining.objective import PretrainingObjective
-from support.assertions import assert_close
+from support.assertions import assert_close, count_calls
 from support.fixtures import GOOGLE, GOOGLE_HEADS
 from support.joint_training import (
     CONFIG,
@@ -233,12 +233,14 @@ def build_shallow():
     return TFElectraForJointPreTraining(*configs)
 
 
-def test_fit_trains_both_networks():
+def test_fit_trains_both_networks(monkeypatch):
+    traced = count_calls(monkeypatch, TFElectraForJointPreTraining, "train_step")
     model, batch = build_shallow(), make_batch()
     before = state_of(model)
     model.compile(optimizer=TFElectraAdam(0.01), jit_compile=False)
     losses = model.fit(batch, epochs=4, batch_size=5, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
+    assert len(traced) == 1  # the optimizer has its variables before
     still = [name for name, array in state_of(model).items() if np.array_equal(array, before[name])]
     # The keys' biases have no gradient, and 0 decays to 0.
     assert not [name for name in still if not name.endswith("key.bias")]
