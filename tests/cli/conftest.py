@@ -4,7 +4,16 @@ import sys
 
 import pytest
 
+from conftest import is_installed
+from electra_common.cli.frameworks import frameworks_stay
 from electra_common.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def one_process_each():
+    """The commands of a module share one process for each framework that is installed; starting one takes seconds."""
+    with frameworks_stay([name for name, package in (("pt", "torch"), ("tf", "tensorflow")) if is_installed(package)]):
+        yield
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 
 from support.fixtures import CAUSAL, GOOGLE, TRANSFORMERS
 
+pytestmark = pytest.mark.usefixtures("one_process_each")
+
 HEADS = ("--num-attention-heads", "discriminator=4,generator=1")
 SMALL = TRANSFORMERS / "small-like" / "ForPreTraining"
 HIDDEN = Path(__file__).parent.parent / "without"

@@ -16,6 +16,8 @@ from electra_common.embedded_model import embedded_folder
 from support.fixtures import GOOGLE, GOOGLE_HEADS, TRANSFORMERS
 from support.google_texts import VOCABULARY, make_models
 
+pytestmark = pytest.mark.usefixtures("one_process_each")
+
 HOSTILE = 'a <script>alert("1")</script>\x1b[31m [bold]b[/bold] & "c"'
 
 

@@ -11,6 +11,8 @@ from electra_common.embedded_model import embedded_folder
 from support.fixtures import TESTS
 from support.thoroughness import mostly_thorough
 
+pytestmark = pytest.mark.usefixtures("one_process_each")
+
 NETWORKS = ("discriminator", "generator")
 HELD_OUT = (TESTS / "fixtures" / "embedded" / "held_out.txt").read_text()
 

@@ -11,6 +11,8 @@ from electra_common.cli.demo import MASKED_SENTENCE, real_text
 from electra_common.cli.fill_mask import print_filled
 from support.google_texts import make_models
 
+pytestmark = pytest.mark.usefixtures("one_process_each")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):

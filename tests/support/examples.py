@@ -3,12 +3,15 @@
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.fixtures import REPOSITORY
+from support.warm_processes import SETTINGS, is_plain, run_electra, run_warm
 
 PAGES = (
     REPOSITORY / "README.md",
@@ -120,26 +123,33 @@ def needs_one(example):
 def run_session(session, folder):
     """Run the blocks of a session in one process and return what each printed."""
     _link_repository(folder)
-    # The blocks keep their line numbers, so that a traceback points into the page.
-    blocks = ["\n" * (example.line - 1) + example.code for example in session.examples]
-    script = (
-        f"scope = {{'__name__': '__main__'}}\n"
-        f"for code in {blocks!r}:\n"
-        f"    exec(compile(code, {str(session.page)!r}, 'exec'), scope)\n"
-        f"    print({_END_OF_BLOCK!r}, flush=True)\n"
-    )
-    finished = _run([sys.executable, "-W", "error::UserWarning", "-c", script], folder, stderr=subprocess.PIPE)
+    finished = run_warm(_run_blocks, session, folder=folder)
     assert finished.returncode == 0, f"{session.name}:\n{finished.stdout}\n{finished.stderr}"
     return finished.stdout.split(f"{_END_OF_BLOCK}\n")[:-1]
 
 
+def _run_blocks(session):
+    warnings.simplefilter("error", UserWarning)
+    scope = {"__name__": "__main__"}
+    for example in session.examples:
+        # The blocks keep their line numbers, so that a traceback points into the page.
+        exec(compile("\n" * (example.line - 1) + example.code, str(session.page), "exec"), scope)
+        print(_END_OF_BLOCK, flush=True)
+
+
 def run_console(example, folder):
-    """Run the commands of a console example in a shell and return what they printed on either stream."""
+    """Run the commands of a console example in order, as a shell does, and return what they printed on both streams."""
     _link_repository(folder)
-    commands = re.findall(r"^\$ ((?:.*\\\n)*.*)$", example.code, re.MULTILINE)
-    finished = _run(["bash", "-c", "\n".join(commands)], folder, stderr=subprocess.STDOUT)
-    assert finished.returncode == 0, f"{example.place}: exit code {finished.returncode}\n{finished.stdout}"
-    return finished.stdout
+    printed, code = "", 0
+    for lines in re.findall(r"^\$ ((?:.*\\\n)*.*)$", example.code, re.MULTILINE):
+        command = lines.replace("\\\n", "")
+        if is_plain(command):
+            finished = run_electra(*shlex.split(command)[1:], folder=folder, merged=True)
+        else:
+            finished = _run_in_shell(f"(exit {code})\n{command}", folder)  # it may ask how the one before ended
+        printed, code = printed + finished.stdout, finished.returncode
+    assert code == 0, f"{example.place}: exit code {code}\n{printed}"
+    return printed
 
 
 def _link_repository(folder):
@@ -149,21 +159,19 @@ def _link_repository(folder):
         (folder / name).symlink_to(REPOSITORY / name)
 
 
-def _run(command, folder, stderr):
+def _run_in_shell(command, folder):
     # Relative entries would lose their meaning in another folder.
     path = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     environment = {
         **os.environ,
+        **SETTINGS,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONIOENCODING": "utf-8",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "HF_HUB_OFFLINE": "1",
     }
     return subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8", check=False
-    )
+        ["bash", "-c", command], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8", check=False,
+    )  # fmt: skip
 
 
 def assert_output(place, expected, found):

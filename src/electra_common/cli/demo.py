@@ -17,7 +17,14 @@ from electra_common.cli.answers import find_model, make_job
 from electra_common.cli.compare import as_data, make_batch, print_comparison, run_comparison
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.demo_files import ENGLISH, GOOGLE_CHECKPOINT, GOOGLE_EXPECTED, GOOGLE_HEADS
-from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError, Job, Result, run_in_frameworks
+from electra_common.cli.frameworks import (
+    FRAMEWORKS,
+    FrameworkMissingError,
+    Job,
+    Result,
+    frameworks_stay,
+    run_in_frameworks,
+)
 from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.conversion import Conversion, convert_checkpoint
 
@@ -40,6 +47,11 @@ class Agreement:
 
 def demo(*, as_json: bool) -> int:
     """Run the demonstration with the frameworks that are installed; exit code 1 if any number disagrees."""
+    with frameworks_stay(FRAMEWORKS):
+        return _demo(as_json=as_json)
+
+
+def _demo(*, as_json: bool) -> int:
     console = Console(quiet=True) if as_json else make_console()
     with TemporaryDirectory(prefix="electra-demo-") as name:
         console.rule("[bold]1. A checkpoint written by Google's ELECTRA code", align="left")

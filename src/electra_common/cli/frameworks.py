@@ -1,4 +1,4 @@
-"""Running a framework in a process of its own and getting its numbers back as files.
+"""Running jobs in a framework, in a process of its own, and getting its numbers back as files.
 
 No process ever imports both frameworks: that has a long record of hangs and crashes, and the numbers do not need it.
 """
@@ -9,11 +9,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +74,99 @@ class Result:
     answers: tuple[dict[str, Any], ...] = ()
 
 
+class FrameworkProcess:
+    """A process that runs jobs in one framework until this block ends.
+
+    Args:
+        framework: its short name; whether it is installed, the first job tells.
+    """
+
+    def __init__(self, framework: str) -> None:
+        self._framework = framework
+
+    def __enter__(self) -> Self:
+        # TensorFlow talks about itself on standard error; it is shown only if the process fails.
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if self._framework == "tf":
+            environment["KERAS_BACKEND"] = "tensorflow"
+        self._errors = TemporaryFile("w+", errors="replace")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "electra_common.cli.worker", self._framework],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self._process.kill()
+        with self._errors, suppress(BrokenPipeError):
+            self._process.communicate()
+
+    def run(self, job: Job, batch: Mapping[str, NDArray[Any]]) -> Result:
+        """Run one job.
+
+        Args:
+            job: what is to be done.
+            batch: inputs by name, for jobs that run a model over them.
+
+        Raises:
+            FrameworkError: the framework is not installed or its process died.
+            CheckpointError: the checkpoint cannot be loaded, or a text not be answered.
+        """
+        with TemporaryDirectory(prefix="electra-") as name:
+            folder = Path(name)
+            (folder / "job.json").write_text(json.dumps(asdict(job)))
+            np.savez(folder / "batch.npz", allow_pickle=False, **batch)
+            self._wait_for_answer(folder)
+            return _read_answer(self._framework, folder)
+
+    def _wait_for_answer(self, folder: Path) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it died before; the answer that does not come tells so
+            print(folder, file=self._process.stdin, flush=True)
+        if not self._process.stdout.readline():
+            code = self._process.wait()
+            self._errors.seek(0)
+            last = (self._errors.read().strip().splitlines() or ["no message"])[-1]
+            raise FrameworkError(f"the {FRAMEWORKS[self._framework]} process ended with code {code}: {last}")
+
+
+def _read_answer(framework: str, folder: Path) -> Result:
+    answer = json.loads((folder / "answer.json").read_text())
+    if answer["error"] == "missing":
+        raise missing_error((framework,))
+    if answer["error"] is not None:
+        raise CheckpointError(answer["message"])
+    with np.load(folder / "outputs.npz") as file:
+        outputs = {key: file[key] for key in file.files}
+    return Result(outputs, answer["load_seconds"], answer["run_seconds"], tuple(answer.get("answers", ())))
+
+
+_STAYING: ContextVar[dict[str, FrameworkProcess] | None] = ContextVar("staying", default=None)
+
+
+@contextmanager
+def frameworks_stay(frameworks: Iterable[str]) -> Iterator[None]:
+    """Within this block each framework has one process for all jobs; all start at once.
+
+    Args:
+        frameworks: by their short names; for others each job has a process.
+    """
+    with ExitStack() as stack:
+        token = _STAYING.set({name: stack.enter_context(FrameworkProcess(name)) for name in frameworks})
+        try:
+            yield
+        finally:
+            _STAYING.reset(token)
+
+
 def run_in_frameworks(frameworks: tuple[str, ...], job: Job, batch: Mapping[str, NDArray[Any]]) -> dict[str, Result]:
-    """Run a job in each framework, one process after the other so that neither disturbs the other's timing.
+    """Run a job in each framework, one after the other so that neither disturbs the other's timing.
 
     Raises:
         FrameworkError: a framework is not installed or its process died.
@@ -106,35 +199,7 @@ def missing_error(frameworks: tuple[str, ...]) -> FrameworkMissingError:
 
 
 def _run(framework: str, job: Job, batch: Mapping[str, NDArray[Any]]) -> Result:
-    with TemporaryDirectory(prefix="electra-") as name:
-        folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(asdict(job)))
-        np.savez(folder / "batch.npz", allow_pickle=False, **batch)
-        # TensorFlow talks about itself on standard error; it is shown only if the process fails.
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        if framework == "tf":
-            environment["KERAS_BACKEND"] = "tensorflow"
-        finished = subprocess.run(
-            [sys.executable, "-m", "electra_common.cli.worker", framework, str(folder)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        return _answer(framework, folder, finished)
-
-
-def _answer(framework: str, folder: Path, finished: subprocess.CompletedProcess[str]) -> Result:
-    answer_file = folder / "answer.json"
-    if not answer_file.exists():
-        last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
-        raise FrameworkError(f"the {FRAMEWORKS[framework]} process ended with code {finished.returncode}: {last}")
-    answer = json.loads(answer_file.read_text())
-    if answer["error"] == "missing":
-        raise missing_error((framework,))
-    if answer["error"] is not None:
-        raise CheckpointError(answer["message"])
-    with np.load(folder / "outputs.npz") as file:
-        outputs = {key: file[key] for key in file.files}
-    return Result(outputs, answer["load_seconds"], answer["run_seconds"], tuple(answer.get("answers", ())))
+    if process := (_STAYING.get() or {}).get(framework):
+        return process.run(job, batch)
+    with FrameworkProcess(framework) as process:
+        return process.run(job, batch)

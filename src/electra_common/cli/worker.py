@@ -1,14 +1,17 @@
-"""The process that runs one framework: ``python -m electra_common.cli.worker pt|tf FOLDER``.
+"""The process that runs one framework: ``python -m electra_common.cli.worker pt|tf``.
 
-Reads ``job.json`` and ``batch.npz`` from the folder, writes ``outputs.npz`` and, last, ``answer.json`` into it.
+Each line of standard input names a folder with ``job.json`` and ``batch.npz``. The worker writes ``outputs.npz`` and,
+last, ``answer.json`` into it, then an empty line to standard output. The end of its input is its end.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -69,8 +72,8 @@ def _answer_texts(framework: str, model: Any, job: dict[str, Any]) -> list[dict[
     return [asdict(answer) for answer in answers]
 
 
-def main(framework: str, folder: Path) -> int:
-    """Run the job and write the answer; 0 if it was done."""
+def answer_job(framework: str, folder: Path) -> None:
+    """Run the job of a folder and write the answer, or what is wrong with the input."""
     answer: dict[str, Any] = {"error": None, "message": ""}
     try:
         answer |= run_job(framework, folder)
@@ -81,8 +84,19 @@ def main(framework: str, folder: Path) -> int:
     except (CheckpointError, ValueError) as error:
         answer |= {"error": "input", "message": str(error)}
     (folder / "answer.json").write_text(json.dumps(answer))
-    return 0 if answer["error"] is None else 2
+
+
+def main(framework: str) -> None:
+    """Answer jobs until there are no more."""
+    # What a framework prints goes to standard error, so that nothing is taken for an answer.
+    with os.fdopen(os.dup(1), "w") as answered:
+        os.dup2(2, 1)
+        with suppress(Exception):  # imported while the first job is written, which tells what goes wrong
+            importlib.import_module(f"electra_{framework}.recording")
+        for line in sys.stdin:
+            answer_job(framework, Path(line.rstrip("\n")))
+            print(file=answered, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    main(sys.argv[1])
