@@ -1,11 +1,9 @@
 """``electra pretrain run`` and ``export``, as a user runs them, in the framework that is installed."""
 
 import json
-import os
 import resource
 import shutil
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
@@ -13,6 +11,7 @@ from conftest import is_installed
 from electra_common import ElectraTokenizerFast, open_checkpoint
 from electra_common.pretraining.run_folder import list_checkpoints
 from support.pretraining_runs import TINY, assert_same_bits, prepare_tiny_corpus
+from support.warm_processes import run_electra
 
 FAMILY = "pt" if is_installed("torch") else "tf"
 CHANGES = [item for change in TINY for item in ("--set", change)]
@@ -35,10 +34,7 @@ def finished(data, tmp_path_factory):
 def command(data, out, *options, **named):
     """Run the command in a process of its own."""
     arguments = ["pretrain", "run", "--data", data, "--out", out, *CHANGES, "--save-every", 5, *options]
-    return subprocess.run(
-        [sys.executable, "-m", "electra_common", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, **named,
-    )  # fmt: skip
+    return run_electra(*arguments, **named)
 
 
 def test_it_tells_lines_while_it_goes_and_an_object_at_the_end(finished):
@@ -60,8 +56,7 @@ def test_a_full_disk_ends_a_run_with_one_line_and_its_last_checkpoint(data, fini
     shutil.copytree(whole, out)
     for checkpoint in list_checkpoints(out)[1:]:
         shutil.rmtree(checkpoint)
-    limit = (30_000, 30_000)
-    full = command(data, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    full = command(data, out, prepare=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000)))
     assert full.returncode == 2
     assert "cannot be written: File too large" in full.stderr.splitlines()[-1]
     assert [item.name for item in list_checkpoints(out)] == ["step-00000005"]

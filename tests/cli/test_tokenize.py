@@ -9,13 +9,11 @@ import sys
 import pytest
 
 from support.tokenizers import ENGLISH, VOCABULARY, shared
+from support.warm_processes import run_electra
 
 
-def electra(*arguments, input=None, code=0):
-    finished = subprocess.run(
-        [sys.executable, "-m", "electra_common", *map(str, arguments)],
-        input=input, capture_output=True, text=True, check=False, encoding="utf-8",
-    )  # fmt: skip
+def electra(*arguments, code=0, **options):
+    finished = run_electra(*arguments, **options)
     assert finished.returncode == code, finished.stderr
     return finished.stderr if code else finished.stdout
 

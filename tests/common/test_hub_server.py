@@ -1,10 +1,7 @@
 """Loading by name through the real client of the Hub, against a local server that speaks its API."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -12,7 +9,8 @@ from electra_common import CheckpointError, convert_checkpoint, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.hub import wanted_files
 from support.fixtures import GOOGLE, GOOGLE_HEADS, TRANSFORMERS
-from support.hub_server import COMMIT, hub_server
+from support.hub_server import COMMIT, hub_server, never_wait
+from support.warm_processes import run_code, run_electra
 
 NAME = "someone/electra-tiny"
 SOURCE = TRANSFORMERS / "small-like" / "ForPreTraining"
@@ -32,21 +30,14 @@ def repository(tmp_path):
 
 def inspect(name, cache, address, *options, **environment):
     """Run `electra inspect` in a process of its own: the client reads its settings when it is imported."""
-    return subprocess.run(
-        [sys.executable, "-m", "electra_common", "inspect", name, "--json", *options],
-        env={
-            **os.environ,
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(cache),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_XET": "1",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {"HF_HOME": str(cache), **settings(address), **environment}
+    return run_electra("inspect", name, "--json", *options, environment=environment, prepare=never_wait)
+
+
+def settings(address, **others):
+    """Return what the client is told by its environment."""
+    fixed = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+    return {"HF_ENDPOINT": address, **fixed, **others}
 
 
 def fetched(requests):
@@ -98,10 +89,8 @@ def test_a_revision_is_asked_for_and_an_unknown_one_is_a_clear_error(repository,
         f"print(open_checkpoint({NAME!r}, revision=sys.argv[1], cache_dir=sys.argv[2]).path)"
     )
     with hub_server(NAME, repository) as (address, requests):
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
         for revision, returncode in ((COMMIT, 0), ("nonsense", 1)):
-            command = [sys.executable, "-c", code, revision, str(tmp_path / "cache")]
-            finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            finished = run_code(code, revision, tmp_path / "cache", environment=settings(address))
             assert finished.returncode == returncode, finished.stderr
             if revision == COMMIT:
                 assert COMMIT in finished.stdout
@@ -146,15 +135,14 @@ print(report.format, len(report.loaded), model.config.hidden_size)
 def test_a_model_is_loaded_by_its_name_and_again_without_a_network(repository, tmp_path, family, package):
     pytest.importorskip(package)
     code = FROM_THE_HUB.format(family=family, prefix="TF" if family == "tf" else "")
-    command = [sys.executable, "-c", code, NAME, COMMIT, str(tmp_path / "cache")]
+    arguments = (code, NAME, COMMIT, tmp_path / "cache")
     with hub_server(NAME, repository) as (address, requests):
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_secret"}
-        first = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        environment = settings(address, HF_TOKEN="hf_secret")
+        first = run_code(*arguments, environment=environment)
         assert first.returncode == 0, first.stderr
         assert fetched(requests) == {"config.json", "vocab.txt", "model.safetensors"}
         assert {token for _, path, token in requests if "/resolve/" in path} == {"Bearer hf_secret"}
-    offline = {**environment, "HF_HUB_OFFLINE": "1"}
-    second = subprocess.run(command, env=offline, capture_output=True, text=True, check=False)
+    second = run_code(*arguments, environment={**environment, "HF_HUB_OFFLINE": "1"})
     assert second.returncode == 0, second.stderr
     expected = ["safetensors", str(len(open_checkpoint(SOURCE).component().tensors)), "32"]
     assert first.stdout.split() == second.stdout.split() == expected
@@ -210,11 +198,8 @@ def test_a_tokenizer_by_name_is_fetched_without_weights(repository, tmp_path):
     positions = json.loads((repository / "config.json").read_text())["max_position_embeddings"]
 
     def load(address, *arguments):
-        return subprocess.run(
-            [sys.executable, "-c", TOKENIZER_FROM_THE_HUB, NAME, str(tmp_path / "cache"), *arguments],
-            env={**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        given = (NAME, tmp_path / "cache", *arguments)
+        return run_code(TOKENIZER_FROM_THE_HUB, *given, environment=settings(address), prepare=never_wait)
 
     with hub_server(NAME, repository) as (address, requests):
         finished = load(address)

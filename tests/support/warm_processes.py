@@ -5,6 +5,7 @@ program has its own environment, folder, arguments and streams, and what it chan
 itself (tests/architecture, torchrun) starts cold.
 """
 
+import io
 import multiprocessing
 import os
 import re
@@ -48,7 +49,12 @@ def run_electra(*arguments, **options):
     return run_warm(_electra, *map(str, arguments), **options)
 
 
-def run_warm(program, *arguments, folder=".", environment=None, prepare=None, merged=False):
+def run_code(code, *arguments, **options):
+    """Run Python as ``python -c`` does; for the options see :func:`run_warm`."""
+    return run_warm(_code, code, *map(str, arguments), **options)
+
+
+def run_warm(program, *arguments, folder=".", environment=None, input="", prepare=None, merged=False):
     """Run ``program(*arguments)``, a function of a module, in a process of its own.
 
     Args:
@@ -56,15 +62,17 @@ def run_warm(program, *arguments, folder=".", environment=None, prepare=None, me
         arguments: plain values.
         folder: where it runs.
         environment: what it has besides this process's and ``SETTINGS``.
+        input: what it reads from standard input.
         prepare: a function that is called first, such as one that sets limits.
         merged: both streams are one, as on a terminal.
     """
     _start_server()
     with TemporaryDirectory() as streams:
-        out, errors = (str(Path(streams, name)) for name in ("out", "out" if merged else "errors"))
+        given, out, errors = (str(Path(streams, name)) for name in ("in", "out", "out" if merged else "errors"))
+        Path(given).write_text(input, encoding="utf-8")
         variables = {**os.environ, **SETTINGS, **(environment or {})}
-        given = (program, arguments, str(Path(folder).absolute()), variables, prepare, out, errors)
-        process = _CONTEXT.Process(target=_run, args=given)
+        place = (str(Path(folder).absolute()), variables, prepare, (given, out, errors))
+        process = _CONTEXT.Process(target=_run, args=(program, arguments, *place))
         process.start()
         process.join()
         printed = [Path(name).read_text(encoding="utf-8") for name in (out, errors)]
@@ -87,17 +95,23 @@ def _start_server():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _run(program, arguments, folder, variables, prepare, out, errors):
-    for stream, name in ((1, out), (2, errors)):
-        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(file, stream)
-        os.close(file)
+def _run(program, arguments, folder, variables, prepare, streams):
+    for number, name in enumerate(streams):
+        stream = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY)
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin = io.TextIOWrapper(io.FileIO(0), encoding="utf-8")  # multiprocessing put another in its place
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
     if prepare is not None:
         prepare()
     program(*arguments)
+
+
+def _code(code, *arguments):
+    sys.argv = ["-c", *arguments]
+    exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})
 
 
 def _electra(*arguments):

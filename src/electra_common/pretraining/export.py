@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from electra_common.config import ElectraConfig
-from electra_common.pretraining.curves import draw_curves
+from electra_common.pictures import picture_bytes
+from electra_common.pretraining.curves import curves_figure
 from electra_common.pretraining.metrics_log import MetricsEntry, read_metrics
 from electra_common.pretraining.model_card import ModelCardFacts, model_card
 from electra_common.pretraining.run_folder import (
@@ -78,11 +79,17 @@ def export_run(
     checkpoint, run = _find(source)
     notes = notes or ExportNotes()
     names = list(open_checkpoint(checkpoint).components)
+    state = read_state(checkpoint)
+    entries = [entry for entry in read_metrics(run) if entry.step <= state.step]
+    run_name = notes.name or out.resolve().name
+    picture = picture_bytes(curves_figure({run_name: entries}), Path(CURVES_FILE).suffix.removeprefix("."))
     done: list[Conversion] = []
     with new_folder(out, overwrite=overwrite) as temporary:
         for name in names:
             (item,) = convert_checkpoint(checkpoint, temporary / name, component=name, dtype=dtype)
-            _add_tokenizer_and_card(run, checkpoint, item, notes, notes.name or f"{out.resolve().name} {name}")
+            facts = _facts(run, item, entries, notes, notes.name or f"{run_name} {name}", state.step, state.tokens)
+            card = {"README.md": model_card(facts).encode(), CURVES_FILE: picture}
+            write_files(item.folder, {**_tokenizer_files(run), **card})
             done.append(Conversion(**{**vars(item), "folder": out / name}))
     return tuple(done)
 
@@ -95,14 +102,6 @@ def _find(source: Path) -> tuple[Path, Path]:
     if not checkpoints:
         raise ValueError(f"{source}: neither a run with a checkpoint nor one of its checkpoints")
     return checkpoints[-1], source
-
-
-def _add_tokenizer_and_card(run: Path, checkpoint: Path, item: Conversion, notes: ExportNotes, name: str) -> None:
-    state = read_state(checkpoint)
-    entries = [entry for entry in read_metrics(run) if entry.step <= state.step]
-    facts = _facts(run, item, entries, notes, name, state.step, state.tokens)
-    draw_curves({name: entries}, item.folder / CURVES_FILE)
-    write_files(item.folder, {**_tokenizer_files(run), "README.md": model_card(facts).encode()})
 
 
 def _tokenizer_files(run: Path) -> dict[str, bytes]:
