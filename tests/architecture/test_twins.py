@@ -35,6 +35,7 @@ KERAS_METHODS = {
     "compute_loss": "called by fit and evaluate",
     "own_loss": "what they call where compile was given no loss; torch users call `loss.backward()`",
     "compute_metrics": "called by fit and evaluate",
+    "make_train_function": "called by fit before the first step",
     "get_config": "what Keras stores of a model in a .keras file",
     "from_config": "makes it again; torch pickles or keeps a state_dict",
 }

@@ -1,4 +1,4 @@
-"""Several PyTorch processes, started by torchrun, compute the same run as one, and end together."""
+"""Several PyTorch processes, started by torchrun or as it does, compute the same run as one, and end together."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from electra_pt.fine_tuning import fine_tune
 from electra_pt.pretraining import pretrain
 from support.fine_tuning_runs import STILL, assert_same_weights, job_of, write_data, write_start
 from support.pretraining_runs import TINY, assert_same_run, prepare_tiny_corpus, tiny_settings
-from support.run_processes import SECONDS, finish, in_own_group
+from support.run_processes import SECONDS, finish, in_own_group, run_ranks
 from support.tolerances import GRADIENT
 
 SMALL = [f"--set={change}" for change in TINY if not change.startswith("steps=")]
@@ -31,13 +31,8 @@ def data(tmp_path_factory):
 def torchrun(data, out, *options, count=2):
     """Start `electra pretrain run` in several processes."""
     given = ("--framework=pt", f"--data={data}", f"--out={out}", *SMALL, *options)
-    return in_processes(count, "pretrain", "run", *given)
-
-
-def in_processes(count, *arguments):
-    """Start a command of `electra` in several processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m",
-               "electra_common", *arguments]  # fmt: skip
+               "electra_common", "pretrain", "run", *given]  # fmt: skip
     return subprocess.Popen(command, **in_own_group())
 
 
@@ -47,9 +42,10 @@ def test_two_processes_go_on_with_what_one_began_and_end_as_one_does(data, tmp_p
     pretrain(tiny_settings(data, tmp_path / "alone", "steps=8", **options), quiet=True)
     pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", stop_at=2, **options), quiet=True)
     flags = ("--set=steps=8", "--log-every=2", "--evaluate-every=4", "--evaluation-examples=13", "--accumulation=2")
-    printed, _ = finish(torchrun(data, tmp_path / "shared", *flags, "--stop-at=4", "--json"))
+    run = ("pretrain", "run", "--framework=pt", f"--data={data}", f"--out={tmp_path / 'shared'}", *SMALL, *flags)
+    printed = run_ranks(2, *run, "--stop-at=4", "--json")
     assert printed.count('"step": 4') == 1  # the first process alone speaks
-    finish(torchrun(data, tmp_path / "shared", *flags, "--stop-at=6", "--shard"))
+    run_ranks(2, *run, "--stop-at=6", "--shard")
     pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", **options), quiet=True)
     assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
     assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2, 2, 1]
@@ -97,12 +93,10 @@ def test_two_processes_fine_tune_as_one_does(tmp_path):
     changes = ("epochs=0.5", "early_stopping=9", *STILL)
     fine_tune(job_of("tagging", tmp_path / "data", start, tmp_path / "alone", *changes), quiet=True)
     options = ("epochs=0.5", "early_stopping=9", *STILL, "batch_size=8", "learning_rate=3e-3", "max_length=48")
-    printed, _ = finish(  # so little training comes to nothing, which is exit code 1
-        in_processes(
-            2, "finetune", "tagging", "--framework=pt", f"--data={tmp_path / 'data' / 'tagging'}", f"--model={start}",
-            f"--out={tmp_path / 'shared'}", "--json", *(f"--set={option}" for option in options),
-        ),
-        code=1,
+    printed = run_ranks(
+        2, "finetune", "tagging", "--framework=pt", f"--data={tmp_path / 'data' / 'tagging'}", f"--model={start}",
+        f"--out={tmp_path / 'shared'}", "--json", *(f"--set={option}" for option in options),
+        code=1,  # so little training comes to nothing
     )  # fmt: skip
     assert printed.count('"summary"') == 1  # the first process alone speaks
     alone, shared = (tmp_path / name / "seed-0" for name in ("alone", "shared"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.fixtures import REPOSITORY
-from support.warm_processes import SETTINGS, is_plain, run_electra, run_warm
+from support.warm_processes import SETTINGS, WarmProcess, is_plain, run_electra
 
 PAGES = (
     REPOSITORY / "README.md",
@@ -123,7 +123,7 @@ def needs_one(example):
 def run_session(session, folder):
     """Run the blocks of a session in one process and return what each printed."""
     _link_repository(folder)
-    finished = run_warm(_run_blocks, session, folder=folder)
+    finished = WarmProcess(_run_blocks, session, folder=folder).finish()
     assert finished.returncode == 0, f"{session.name}:\n{finished.stdout}\n{finished.stderr}"
     return finished.stdout.split(f"{_END_OF_BLOCK}\n")[:-1]
 

@@ -1,18 +1,18 @@
-"""Programs of several processes or devices: started, waited for, and killed with their children if they hang.
-
-`python -m support.run_processes DEVICES JOBS` carries runs of TensorFlow out on a processor cut into so many devices.
-"""
+"""Programs of several processes or devices: started, waited for, and killed with their children if they hang."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 from support.fixtures import TESTS
+from support.warm_processes import WarmProcess, start_electra
 
 SECONDS = 100.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
 def run_on_devices(count, jobs, folder):
@@ -25,18 +25,32 @@ def run_on_devices(count, jobs, folder):
         folder: where this leaves its files.
     """
     folder.mkdir(exist_ok=True)
-    plan = folder / "jobs.json"
-    plan.write_text(json.dumps(jobs, default=str))
-    program = [sys.executable, "-W", "error", "-m", "support.run_processes", str(count), str(plan)]
-    finish(subprocess.Popen(program, **in_own_group()))
+    finished = WarmProcess(_carry_out, count, jobs, folder, environment=ONE_THREAD).finish(SECONDS)
+    assert finished.returncode == 0, f"exit code {finished.returncode}:\n{finished.stderr[-6000:]}"
     return json.loads((folder / "steps.json").read_text())
+
+
+def run_ranks(count, *arguments, code=0):
+    """Run a command of `electra` in several processes, each told its place as torchrun does.
+
+    Returns:
+        What all of them printed, on standard output.
+    """
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), **ONE_THREAD}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    processes = [start_electra(*arguments, environment={**place, **rank}) for rank in ranks]
+    ends = [process.finish(SECONDS) for process in processes]
+    codes = [end.returncode for end in ends]  # the first alone judges what came out
+    assert codes == [code, *[0] * (count - 1)], "".join(end.stderr[-3000:] for end in ends)
+    return "".join(end.stdout for end in ends)
 
 
 def in_own_group(**environment):
     """Return arguments of Popen for a program whose children end with it, each with one thread."""
-    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
-    variables = {**os.environ, **threads, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    variables = {**os.environ, **ONE_THREAD, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     return {
         "env": variables, "process_group": 0, "text": True,
         "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
@@ -62,16 +76,16 @@ def divide_processor(count):
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
 
 
-if __name__ == "__main__":
-    divide_processor(int(sys.argv[1]))
+def _carry_out(count, jobs, folder):
+    warnings.simplefilter("error")
+    divide_processor(count)
     from electra_tf.fine_tuning import fine_tune
     from electra_tf.pretraining import pretrain
     from support.fine_tuning_runs import job_of
     from support.pretraining_runs import tiny_settings
 
-    file = Path(sys.argv[2])
     steps = []
-    for job in json.loads(file.read_text()):
+    for job in jobs:
         data, out = Path(job["data"]), Path(job["out"])
         if "kind" in job:
             fine_tune(job_of(job["kind"], data, job["start"], out, *job["changes"]), quiet=True)
@@ -79,4 +93,4 @@ if __name__ == "__main__":
         else:
             settings = tiny_settings(data, out, *job["changes"], **job["options"])
             steps.append(pretrain(settings, quiet=True).step)
-    (file.parent / "steps.json").write_text(json.dumps(steps))
+    (folder / "steps.json").write_text(json.dumps(steps))

@@ -45,17 +45,22 @@ def is_plain(command):
 
 
 def run_electra(*arguments, **options):
-    """Run the command `electra` as from a shell; for the options see :func:`run_warm`."""
-    return run_warm(_electra, *map(str, arguments), **options)
+    """Run the command `electra` as from a shell; for the options see :class:`WarmProcess`."""
+    return start_electra(*arguments, **options).finish()
+
+
+def start_electra(*arguments, **options):
+    """Start the command `electra`; for the options see :class:`WarmProcess`."""
+    return WarmProcess(_electra, *map(str, arguments), **options)
 
 
 def run_code(code, *arguments, **options):
-    """Run Python as ``python -c`` does; for the options see :func:`run_warm`."""
-    return run_warm(_code, code, *map(str, arguments), **options)
+    """Run Python as ``python -c`` does; for the options see :class:`WarmProcess`."""
+    return WarmProcess(_code, code, *map(str, arguments), **options).finish()
 
 
-def run_warm(program, *arguments, folder=".", environment=None, input="", prepare=None, merged=False):
-    """Run ``program(*arguments)``, a function of a module, in a process of its own.
+class WarmProcess:
+    """A process that runs ``program(*arguments)``, a function of a module that can be imported.
 
     Args:
         program: what is run; like a script it may end by ``sys.exit``.
@@ -66,17 +71,30 @@ def run_warm(program, *arguments, folder=".", environment=None, input="", prepar
         prepare: a function that is called first, such as one that sets limits.
         merged: both streams are one, as on a terminal.
     """
-    _start_server()
-    with TemporaryDirectory() as streams:
-        given, out, errors = (str(Path(streams, name)) for name in ("in", "out", "out" if merged else "errors"))
+
+    def __init__(self, program, *arguments, folder=".", environment=None, input="", prepare=None, merged=False):
+        _start_server()
+        self._streams = TemporaryDirectory()
+        names = ("in", "out", "out" if merged else "errors")
+        given, self._out, self._errors = streams = [str(Path(self._streams.name, name)) for name in names]
         Path(given).write_text(input, encoding="utf-8")
         variables = {**os.environ, **SETTINGS, **(environment or {})}
-        place = (str(Path(folder).absolute()), variables, prepare, (given, out, errors))
-        process = _CONTEXT.Process(target=_run, args=(program, arguments, *place))
-        process.start()
-        process.join()
-        printed = [Path(name).read_text(encoding="utf-8") for name in (out, errors)]
-        return Finished(process.exitcode, printed[0], "" if merged else printed[1])
+        place = (str(Path(folder).absolute()), variables, prepare, streams)
+        self._process = _CONTEXT.Process(target=_run, args=(program, arguments, *place))
+        self._process.start()
+
+    def kill(self):
+        """End it at once; :meth:`finish` then tells what it had printed."""
+        self._process.kill()
+
+    def finish(self, seconds=None):
+        """Wait for its end, or for so many seconds and kill it, and return what it printed."""
+        self._process.join(seconds)
+        self._process.kill()
+        self._process.join()
+        out, errors = (Path(name).read_text(encoding="utf-8") for name in (self._out, self._errors))
+        self._streams.cleanup()
+        return Finished(self._process.exitcode, out, "" if self._out == self._errors else errors)
 
 
 def _start_server():

@@ -2,10 +2,9 @@
 
 import os
 import random
-import signal
-import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -14,7 +13,9 @@ from electra_common import ElectraConfig, open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.saving import WRITABLE_FORMATS, save_folder
 from electra_common.weights.shapes import expected_shapes
+from support.killed_conversions import convert_and_tell
 from support.tiny_networks import stored
+from support.warm_processes import WarmProcess
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL")
 # About 16 MB, so that writing takes long enough to be hit.
@@ -22,24 +23,27 @@ CONFIG = ElectraConfig(
     vocab_size=30_000, embedding_size=96, hidden_size=120, num_hidden_layers=4, num_attention_heads=4,
     intermediate_size=480, architectures=("ElectraForPreTraining",),
 )  # fmt: skip
-CODE = (
-    "import sys; from electra_common import convert_checkpoint; print('go', flush=True);"
-    "convert_checkpoint(sys.argv[1], sys.argv[2], format=sys.argv[3]); print('done', flush=True)"
-)
 KILLS = int(os.environ.get("ELECTRA_KILLS", "5"))  # of each form
 
 
 def run(source, target, format, *, seconds):
     """Convert in a process of its own and kill it after some time; returns whether it was done, and after how long."""
-    command = [sys.executable, "-c", CODE, str(source), str(target), format]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "go\n"
-        started = time.perf_counter()
-        if seconds is not None:
-            time.sleep(seconds)
-            process.send_signal(signal.SIGKILL)
-        done = "done" in process.stdout.read()
-        return done, time.perf_counter() - started
+    ours, theirs = Pipe()
+    process = WarmProcess(convert_and_tell, theirs, source, target, format)
+    theirs.close()
+    assert ours.recv() == "go"
+    started = time.perf_counter()
+    if seconds is not None:
+        time.sleep(seconds)
+        process.kill()
+    try:
+        done = ours.recv() == "done"
+    except (EOFError, ConnectionResetError):
+        done = False
+    finally:
+        elapsed = time.perf_counter() - started
+        process.finish()
+    return done, elapsed
 
 
 @pytest.mark.parametrize("format", WRITABLE_FORMATS)

@@ -26,7 +26,7 @@ SIGMAS = [
         *("AS\u4e2dAS", "A\xadS", "A\u0345S\u0345", "AS\u0345a", "A SA"),
     )
 ]
-STEP = sample(41, thorough=1)
+STEP = sample(83, thorough=1)
 TEXTS = sample(400, thorough=1000)
 LINE = sample(20, thorough=5)
 

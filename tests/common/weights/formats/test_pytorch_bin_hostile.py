@@ -274,12 +274,17 @@ BOMBS = {
 }  # fmt: skip
 
 
-@FORMS
-@pytest.mark.parametrize("bomb", BOMBS)
-def test_a_pickle_that_would_take_memory_is_refused(bomb, write, refused):
+# Both containers give their pickle to the same reader, so the older one need not hold all of them.
+STREAMED = ("lists in lists", "tuples that double", "text longer than the file")
+
+
+@pytest.mark.parametrize(
+    ("form", "bomb"), [*(("archive", bomb) for bomb in BOMBS), *(("stream", bomb) for bomb in STREAMED)]
+)
+def test_a_pickle_that_would_take_memory_is_refused(form, bomb, refused):
     """``refused`` measures the memory."""
     pickle, message = BOMBS[bomb]
-    refused(write, state(y=tensor(), x=pickle), message)
+    refused(WRITERS[form], state(y=tensor(), x=pickle), message)
 
 
 @FORMS
