@@ -18,6 +18,9 @@ PARALLEL := -n 2 --dist worksteal
 NEVER_IMPORTED := 'transformers/models/(?!auto|bert|electra)|/tests?/'
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
+# Three suites read the same tests: what one has compiled, the others need not.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types test-pytorch test-tensorflow test-both docs bench check-transformers-4 check-kills check-unicode check-thorough clean
 

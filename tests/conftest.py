@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,12 @@ def is_installed(name):
     return spec is not None and _HIDDEN not in Path(spec.origin or "").parents
 
 
-def _needs_no_framework(item):
+@cache
+def _needs_no_framework(function, module):
     """Whether a test is about what needs no framework, and neither it nor its module asks which one is installed."""
-    if not any(item.path.is_relative_to(_TESTS / name) for name in _WITHOUT_FRAMEWORKS):
+    if not any(Path(module.__file__).is_relative_to(_TESTS / name) for name in _WITHOUT_FRAMEWORKS):
         return False
-    return not (_ASKS.search(inspect.getsource(item.obj)) or _MODULE_ASKS.search(inspect.getsource(item.module)))
+    return not (_ASKS.search(inspect.getsource(function)) or _MODULE_ASKS.search(inspect.getsource(module)))
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by marker
@@ -44,5 +46,5 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if missing and item.get_closest_marker("both"):
             item.add_marker(pytest.mark.skip(reason=f"{' and '.join(missing)} not installed"))
-        if _needs_no_framework(item):
+        if _needs_no_framework(item.function, item.module):
             item.add_marker(pytest.mark.once)
