@@ -15,10 +15,9 @@ PYTEST := $(BIN)/python -m pytest -q
 # Two processes for two cores, with one thread each or they fight. Each starts with one half of the files in order, so
 # module fixtures are made once; whichever is done first takes half of what the other still has.
 PARALLEL := -n 2 --dist worksteal
-NEVER_IMPORTED := 'transformers/models/(?!auto|bert|electra)|/tests?/'
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
-# Three suites read the same tests: what one has compiled, the others need not.
+# What one process has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -31,10 +30,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
-	@# tensorflow-cpu stands in for the extra `tf`, so that a machine without a GPU downloads no CUDA libraries.
+	@# tensorflow-cpu stands in for the extra `tf`, so that a machine without a GPU downloads no CUDA libraries. What is
+	@# imported is compiled then; all there is would take a minute.
 	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[pt,dev]' tensorflow-cpu keras
-	@# What pip compiles with one process, here two do, and without the models of transformers that nobody asks for.
-	$(BIN)/python -m compileall -q -j 2 -x $(NEVER_IMPORTED) $(VENV)/lib src || true
 	touch $(STAMP)
 
 install: $(STAMP)

@@ -9,9 +9,9 @@ from electra_common.cli.frameworks import frameworks_stay
 from electra_common.cli.main import main
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_process_each():
-    """The commands of a module share one process for each framework that is installed; starting one takes seconds."""
+    """All commands share one process for each framework that is installed; starting one takes seconds."""
     with frameworks_stay([name for name, package in (("pt", "torch"), ("tf", "tensorflow")) if is_installed(package)]):
         yield
 

@@ -4,6 +4,7 @@ A process of its own, for devices must be made before TensorFlow starts.
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from electra_common import ElectraConfig
 from electra_tf import TFElectraForTokenClassification
 from electra_tf.pretrained import canonical_state
 
+warnings.simplefilter("error")
 folder = Path(sys.argv[1])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

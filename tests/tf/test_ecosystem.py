@@ -11,7 +11,7 @@ import pytest
 from support.assertions import assert_all_close, assert_close, count_calls
 from support.thoroughness import mostly_thorough
 from support.tolerances import FORWARD
-from support.workers import run_script
+from support.warm_processes import run_code
 
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
@@ -260,7 +260,8 @@ def test_the_same_seed_gives_the_same_training(jit_compile):
 
 
 def test_two_replicas_train_as_one_does(tmp_path):
-    run_script(Path(__file__).parent / "mirrored_worker.py", tmp_path)
+    finished = run_code((Path(__file__).parent / "mirrored_worker.py").read_text(), tmp_path)
+    assert finished.returncode == 0, finished.stderr
     results = []
     for replicas in (1, 2):
         with np.load(tmp_path / f"{replicas}.npz") as file:
