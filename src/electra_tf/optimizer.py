@@ -85,11 +85,14 @@ class TFElectraAdam(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         mean, square = self.means[index], self.squares[index]
         gradient = ops.cast(tf.convert_to_tensor(gradient), variable.dtype)  # of a lookup: sums up each row
-        rate = ops.cast(learning_rate, variable.dtype) * self.factors[index]
+        rate = tf.cast(learning_rate, "float32") * self.factors[index]
         if self.decays[index]:
-            self.assign_sub(variable, rate * self.decays[index] * variable)
+            self.assign_sub(variable, tf.cast(rate * self.decays[index], variable.dtype) * variable)
+        zero = tf.zeros((), variable.dtype)
         beta_1, beta_2 = self.betas
-        power_1, power_2 = (self._power(beta, variable.dtype) for beta in self.betas)
+        epsilon: Tensor = self.eps
+        if self.bias_correction:
+            rate, epsilon = (tf.cast(value, variable.dtype) for value in self._corrected(rate))
         # By itself and not below, where 1 - 0.999 is computed in float32 and is wrong by a hundred-thousandth.
         self.assign_add(square, (tf.square(gradient) - square) * (1 - beta_2))
         # The rest in one operation: it passes over memory once, and is traced once.
@@ -97,21 +100,24 @@ class TFElectraAdam(keras.optimizers.Optimizer):
             var=_handle(variable),
             m=_handle(mean),
             v=_handle(square),
-            beta1_power=power_1,
-            beta2_power=power_2,
-            lr=rate,
+            beta1_power=zero,  # what it would correct is corrected already
+            beta2_power=zero,
+            lr=tf.cast(rate, variable.dtype),
             beta1=beta_1,
             beta2=1.0,
-            # This is added to the root before it is corrected, in ELECTRA's formula after.
-            epsilon=self.eps * (1 - power_2) ** 0.5,
+            epsilon=epsilon,
             grad=gradient,
         )
 
-    def _power(self, beta: float, dtype: Any) -> Any:
-        """Return beta to the number of this step, or 0, by which nothing is corrected."""
-        if not self.bias_correction:
-            return 0.0
-        return ops.power(ops.cast(beta, dtype), ops.cast(self.iterations + 1, dtype))
+    def _corrected(self, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rate and epsilon by which means that are not corrected move a variable as corrected ones would.
+
+        In float32: in bfloat16, 0.999 is 1.
+        """
+        step = tf.cast(self.iterations + 1, "float32")
+        power_1, power_2 = (tf.pow(beta, step) for beta in self.betas)
+        root = tf.sqrt(1 - power_2)
+        return rate * root / (1 - power_1), self.eps * root
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain values."""

@@ -57,9 +57,9 @@ def build_optimizer(model: keras.Model) -> None:
     """Make the variables of a model's optimizer, if they are not there: a graph that makes variables is traced twice.
 
     Args:
-        model: compiled, and with all weights made.
+        model: with all weights made; one that was not compiled has no optimizer.
     """
-    optimizer = model.optimizer
+    optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built:
         with model.distribute_strategy.scope():
             optimizer.build(model.trainable_variables)

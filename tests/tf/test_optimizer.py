@@ -7,7 +7,7 @@ from electra_common.weights.names import keras_path
 from support.adam_formula import DECAYED, OPTIONS, SHAPES, STEPS, expected, gradients, start
 from support.assertions import assert_close
 from support.fixtures import GOOGLE, GOOGLE_HEADS
-from support.tolerances import FORWARD
+from support.tolerances import BFLOAT16_LOSS, FORWARD
 
 keras = pytest.importorskip("keras")
 import tensorflow as tf  # noqa: E402
@@ -28,13 +28,13 @@ CONFIG = ElectraConfig(
 )  # fmt: skip
 
 
-def variables():
+def variables(dtype="float32"):
     """Return variables under the paths that they have in a network."""
     result = {}
     for name, array in start().items():
         folder, _, last = f"model/{keras_path(name)}".rpartition("/")
         with path_scope(folder):
-            result[name] = keras.Variable(array, name=last)
+            result[name] = keras.Variable(array, name=last, dtype=dtype)
     return result
 
 
@@ -55,6 +55,22 @@ def test_the_arithmetic_is_googles(bias_correction):
         assert_close(name, means[name], optimizer.means[index].numpy(), FORWARD)
         assert_close(name, squares[name], optimizer.squares[index].numpy(), FORWARD)
     assert SHAPES.keys() > DECAYED
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_variables_in_bfloat16_move_as_those_in_float32(bias_correction):
+    """Also where a beta is 1 in that precision, so that by it nothing would be left to correct."""
+    named = variables("bfloat16")
+    run(TFElectraAdam(**OPTIONS, bias_correction=bias_correction), named)
+    values, _, _ = expected(bias_correction)
+    for name, variable in named.items():
+        difference = np.asarray(variable, np.float32) - values[name]
+        assert np.square(difference).mean() < BFLOAT16_LOSS**2 * np.square(values[name]).mean(), name
+    still = variables("bfloat16")
+    run(TFElectraAdam(0.1, bias_correction=bias_correction), still, steps=1)
+    for name, variable in still.items():
+        moved = np.abs(np.asarray(variable, np.float32) - start()[name])
+        assert 0.05 < moved.max() < 0.5, name
 
 
 def test_with_bias_correction_and_no_decay_it_is_kerass_adam():
