@@ -29,7 +29,7 @@ def folders(tmp_path_factory):
         write_case(result[case.name], case, seed=index)
     for turn in ("first", "second"):
         for framework in ("pt", "tf"):
-            run_script(HERE / f"worker_{framework}.py", root, turn)
+            run_script(framework, HERE / f"worker_{framework}.py", root, turn)
     return result
 
 

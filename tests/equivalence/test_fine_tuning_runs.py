@@ -43,13 +43,13 @@ def folder(tmp_path_factory, request):
         f"{kind}=head-{name}:start,{nothing},{','.join(c for c in changes.split(',') if c.startswith('head='))}"
         for name, (kind, changes) in cases.items()
     ]
-    run_script(WORKER, "pt", folder, "start=start", *heads)
+    run_script("pt", WORKER, "pt", folder, "start=start", *heads)
     for family in ("pt", "tf"):
         jobs = [f"{kind}={family}-{name}:head-{name}/seed-0/last,{changes}" for name, (kind, changes) in cases.items()]
         changes = [("pt-tf", "stop=7")] if family == "pt" else [("pt-tf", "resume"), ("tf-pt", "stop=7")]
         jobs += [f"tagging={out}:head-tagging/seed-0/last,{CASES['tagging'][1]},{how}" for out, how in changes]
-        run_script(WORKER, family, folder, *jobs)
-    run_script(WORKER, "pt", folder, f"tagging=tf-pt:head-tagging/seed-0/last,{CASES['tagging'][1]},resume")
+        run_script(family, WORKER, family, folder, *jobs)
+    run_script("pt", WORKER, "pt", folder, f"tagging=tf-pt:head-tagging/seed-0/last,{CASES['tagging'][1]},resume")
     return folder
 
 

@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
     save_two_networks(root / "start", *start())
     result = {}
     for framework in ("pt", "tf"):
-        run_script(HERE / f"joint_worker_{framework}.py", root)
+        run_script(framework, HERE / f"joint_worker_{framework}.py", root)
         result[framework] = {}
         for kind in ("recorded", "sampled"):
             with np.load(root / f"{framework}_{kind}.npz") as file:

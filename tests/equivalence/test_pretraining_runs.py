@@ -18,9 +18,9 @@ WORKER = Path(__file__).with_name("pretraining_worker.py")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     data = prepare_tiny_corpus(folder)
-    run_script(WORKER, "pt", data, f"{folder / 'pt'}=60", f"{folder / 'pt-tf'}=30")
-    run_script(WORKER, "tf", data, f"{folder / 'tf'}=60", f"{folder / 'tf-pt'}=30", f"{folder / 'pt-tf'}=60")
-    run_script(WORKER, "pt", data, f"{folder / 'tf-pt'}=60")
+    run_script("pt", WORKER, "pt", data, f"{folder / 'pt'}=60", f"{folder / 'pt-tf'}=30")
+    run_script("tf", WORKER, "tf", data, f"{folder / 'tf'}=60", f"{folder / 'tf-pt'}=30", f"{folder / 'pt-tf'}=60")
+    run_script("pt", WORKER, "pt", data, f"{folder / 'tf-pt'}=60")
     return folder
 
 
