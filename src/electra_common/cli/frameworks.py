@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -130,10 +131,16 @@ class FrameworkProcess:
         with suppress(BrokenPipeError):  # it died before; the answer that does not come tells so
             print(folder, file=self._process.stdin, flush=True)
         if not self._process.stdout.readline():
-            code = self._process.wait()
-            self._errors.seek(0)
-            last = (self._errors.read().strip().splitlines() or ["no message"])[-1]
-            raise FrameworkError(f"the {FRAMEWORKS[self._framework]} process ended with code {code}: {last}")
+            raise FrameworkError(f"the {FRAMEWORKS[self._framework]} process {self._end()}")
+
+    def _end(self) -> str:
+        """Return how the process ended; of one that was killed, what it had printed last tells nothing."""
+        code = self._process.wait()
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}; SIGKILL is what a lack of memory ends in"
+        self._errors.seek(0)
+        last = (self._errors.read().strip().splitlines() or ["no message"])[-1]
+        return f"ended with code {code}: {last}"
 
 
 def _read_answer(framework: str, folder: Path) -> Result:
