@@ -36,7 +36,7 @@ def test_a_process_does_job_after_job_and_tells_how_it_died(monkeypatch):
         assert len(started) == 1
         os.kill(_STAYING.get()[FAMILY]._process.pid, signal.SIGKILL)
         for _ in range(2):  # the job that meets it, and any after
-            with pytest.raises(FrameworkError, match=f"{FRAMEWORKS[FAMILY]} process was ended by SIGKILL; "):
+            with pytest.raises(FrameworkError, match=f"{FRAMEWORKS[FAMILY]} process was ended by SIGKILL; was there"):
                 run_in_frameworks((FAMILY,), ANSWERING, {})
 
 

@@ -137,7 +137,8 @@ class FrameworkProcess:
         """Return how the process ended; of one that was killed, what it had printed last tells nothing."""
         code = self._process.wait()
         if code < 0:
-            return f"was ended by {signal.Signals(-code).name}; SIGKILL is what a lack of memory ends in"
+            hint = "; was there too little memory?" if -code == signal.SIGKILL else ""
+            return f"was ended by {signal.Signals(-code).name}{hint}"
         self._errors.seek(0)
         last = (self._errors.read().strip().splitlines() or ["no message"])[-1]
         return f"ended with code {code}: {last}"
