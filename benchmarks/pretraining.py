@@ -77,8 +77,9 @@ def masked_batch(step: int, count: int, length: int) -> dict[str, Any]:
     )
     masked = mask_rows(rows, rules, seed=0, step=step, first_row=0)
     labels = np.full_like(rows["input_ids"], _IGNORED)
-    places = masked["masked_positions"].astype(np.int64)
-    np.put_along_axis(labels, places, masked["masked_labels"].astype(np.int64), axis=1)
+    is_used = masked["masked_weights"] > 0  # a slot that is not points at the first position
+    numbers = np.nonzero(is_used)[0]
+    labels[numbers, masked["masked_positions"][is_used]] = masked["masked_labels"][is_used]
     return {name: torch.from_numpy(array) for name, array in {**masked, "labels": labels}.items()}
 
 

@@ -69,8 +69,7 @@ class ElectraAdam(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if parameters:
+            for parameters in _alike(parameter for parameter in group["params"] if parameter.grad is not None):
                 self._update(parameters, group)
         return loss
 
@@ -92,9 +91,11 @@ class ElectraAdam(torch.optim.Optimizer):
     def _state_of(self, parameter: Tensor) -> dict[str, Any]:
         state: dict[str, Any] = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
+        # The kernel reads a float where the parameter lies. `load_state_dict` moves all else there, but not the step.
+        state["step"] = state["step"].to(parameter.device, torch.float32)
         return state
 
 
@@ -200,6 +201,14 @@ def load_adam_state(model: Model, optimizer: ElectraAdam, moments: Moments, *, s
         state["step"].fill_(step)
         for key, array in zip(("exp_avg", "exp_avg_sq"), moments[name], strict=True):
             assign_canonical(name, state[key], array)
+
+
+def _alike(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Divide parameters by device and dtype: one call of a GPU's kernel takes one of each."""
+    parts: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for parameter in parameters:
+        parts.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+    return list(parts.values())
 
 
 def _groups(parameters: list[Any], weight_decay: float) -> list[Any]:

@@ -26,7 +26,8 @@ Moments = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 class TFElectraAdam(keras.optimizers.Optimizer):
     """``p -= lr * (m / (sqrt(v) + eps) + weight_decay * p)``, where m and v start at 0 and are not corrected for it.
 
-    Variables whose path names LayerNorm or a bias are not decayed.
+    Biases and the variables of LayerNorm are not decayed, known by their own name and that of their layer; nor are
+    those that Keras's ``exclude_from_weight_decay`` names before the first step.
 
     Args:
         lr: learning rate, or a Keras schedule of it.
@@ -72,7 +73,7 @@ class TFElectraAdam(keras.optimizers.Optimizer):
         self.squares = [self.add_variable_from_reference(variable, name="square") for variable in variables]
         # Looked up here: the variables that updates are given have no paths.
         self.factors = [self.factors_by_path.get(variable.path, 1.0) for variable in variables]
-        self.decays = [self.decay_rate if is_decayed(variable.path) else 0.0 for variable in variables]
+        self.decays = [self.decay_rate if self._is_decayed(variable) else 0.0 for variable in variables]
 
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         """Move one variable; Keras calls this for each.
@@ -108,6 +109,12 @@ class TFElectraAdam(keras.optimizers.Optimizer):
             epsilon=epsilon,
             grad=gradient,
         )
+
+    def _is_decayed(self, variable: keras.Variable) -> bool:
+        """Whether weight decay acts on a variable, by its name and its layer's and by what the user excluded."""
+        # The end of the path alone: what it starts with is the model's name, which may say anything.
+        name = "/".join(variable.path.split("/")[-2:])
+        return is_decayed(name) and bool(self._use_weight_decay(variable))
 
     def _corrected(self, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rate and epsilon by which means that are not corrected move a variable as corrected ones would.

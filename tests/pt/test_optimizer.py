@@ -1,6 +1,7 @@
 """ELECTRA's Adam in PyTorch: its arithmetic, its exclusions, its state, and its place in torch's own machinery."""
 
 import copy
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -115,6 +116,60 @@ def test_state_dict_goes_on_where_it_stopped():
     run(again, named, steps=STEPS - 2, first=2)
     for name in whole:
         assert torch.equal(whole[name], named[name]), name
+
+
+@pytest.fixture
+def kernel_calls(monkeypatch):
+    """What reaches the kernel, which is not called: lists of parameters, gradients, means, squares and steps."""
+    calls = []
+
+    def note(parameters, gradients, means, squares, _, steps, **options):
+        calls.append((parameters, gradients, means, squares, steps))
+
+    monkeypatch.setattr(torch, "_fused_adamw_", note)
+    return calls
+
+
+def parameter_on(device, dtype=torch.float32):
+    """Return a parameter with a gradient."""
+    parameter = torch.nn.Parameter(torch.ones(3, device=device, dtype=dtype))
+    parameter.grad = torch.ones_like(parameter)
+    return parameter
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_a_state_read_on_another_device_goes_on_where_the_parameters_are(kernel_calls, bias_correction):
+    """The kernel reads each step as a float in the parameters' memory, and checks neither."""
+    saved = ElectraAdam([parameter_on("cpu")], bias_correction=bias_correction)
+    saved.step()
+    state = copy.deepcopy(saved.state_dict())
+    state["state"][0]["step"] = state["state"][0]["step"].double()
+    optimizer = ElectraAdam([parameter_on("meta")], bias_correction=bias_correction)
+    optimizer.load_state_dict(state)
+    optimizer.step()
+    assert {(tensor.device.type, tensor.dtype) for (tensor,) in kernel_calls[1]} == {("meta", torch.float32)}
+
+
+def test_the_step_is_in_float32_whatever_the_default_is(kernel_calls):
+    parameter = parameter_on("cpu")
+    torch.set_default_dtype(torch.float64)
+    try:
+        ElectraAdam([parameter], bias_correction=True).step()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    ((*_, steps),) = kernel_calls
+    assert [step.dtype for step in steps] == [torch.float32]
+
+
+def test_parameters_of_several_devices_and_dtypes_in_one_group_move_with_those_like_them(kernel_calls):
+    kinds = [("cpu", torch.float32), ("meta", torch.float32), ("cpu", torch.bfloat16), ("cpu", torch.float32)]
+    listed = [parameter_on(device, dtype) for device, dtype in kinds]
+    ElectraAdam(listed).step()
+    numbers = {id(parameter): number for number, parameter in enumerate(listed)}
+    assert [[numbers[id(item)] for item in parameters] for parameters, *_ in kernel_calls] == [[0, 3], [1], [2]]
+    for *tensors, steps in kernel_calls:
+        ((device, _),) = {(tensor.device, tensor.dtype) for tensor in chain.from_iterable(tensors)}
+        assert {step.device for step in steps} == {device}
 
 
 def test_parameters_without_a_gradient_stay_as_they_are():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from electra_common.weights.names import keras_path
+from electra_common.pretraining.decay import is_decayed
+from electra_common.weights.names import keras_path, rows
 from support.adam_formula import DECAYED, OPTIONS, SHAPES, STEPS, expected, gradients, start
 from support.assertions import assert_close, count_calls
 from support.fixtures import GOOGLE, GOOGLE_HEADS
@@ -86,6 +87,31 @@ def test_with_bias_correction_and_no_decay_it_is_kerass_adam():
     for name in ours:
         assert_close(name, theirs[name].numpy(), tiny[name].numpy(), FORWARD)
         assert np.abs(ours[name].numpy() - tiny[name].numpy()).max() > FORWARD
+
+
+def test_every_tensor_is_decayed_as_its_canonical_name_says_and_the_models_name_decides_nothing():
+    named = {}
+    for row in rows():
+        folder, _, last = f"my_LayerNorm_debiased/{row.keras}".rpartition("/")
+        # Of those that end alike, one is enough.
+        if row.keras.split("/")[-2:] not in [variable.path.split("/")[-2:] for variable in named.values()]:
+            with path_scope(folder):
+                named[row.canonical] = keras.Variable(0.0, name=last)
+    optimizer = TFElectraAdam()
+    optimizer.build(list(named.values()))
+    assert dict(zip(named, map(bool, optimizer.decays), strict=True)) == {name: is_decayed(name) for name in named}
+
+
+def test_variables_that_the_user_excludes_are_not_decayed():
+    named = variables()
+    (first, variable), (second, other), *_ = ((name, named[name]) for name in named if name in DECAYED)
+    for excluded in ({"var_list": [variable]}, {"var_names": [variable.name]}):
+        optimizer = TFElectraAdam(**OPTIONS)
+        optimizer.exclude_from_weight_decay(**excluded)
+        before = variable.numpy(), other.numpy()
+        optimizer.apply([tf.zeros(item.shape) for item in (variable, other)], [variable, other])
+        assert np.array_equal(before[0], variable.numpy()), first
+        assert_close(second, before[1] * (1 - OPTIONS["lr"] * OPTIONS["weight_decay"]), other.numpy(), FORWARD)
 
 
 def test_factors_multiply_the_rate_and_must_be_of_the_model():
