@@ -5,11 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+import electra_common.cli.main as module
 from electra_common import ElectraConfig, open_checkpoint
+from electra_common.cli.main import main
 from electra_common.cli.options import parse_heads
 from electra_common.comparison import compare_outputs
 from electra_common.weights.fingerprint import fingerprint
@@ -163,8 +167,76 @@ def test_bad_input_is_one_clear_line(electra, tmp_path, monkeypatch, arguments, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_argument_is_exit_code_2(electra):
-    assert electra("convert", GOOGLE)[0] == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["convert", GOOGLE], ["Missing argument 'target'", "(try 'electra convert --help')"]),
+        (["detect", "a", "--threshold", "7"], ["Invalid value for '--threshold'", "(try 'electra detect --help')"]),
+        (["detect", "a", "--threshold", "7", "--json"], ["Invalid value for '--threshold'"]),
+        (["pretrain", "run", "--keep", "0", "--json"], ["'--keep'", "(try 'electra pretrain run --help')"]),
+        (["tokenize", "a", "--show"], ["--show"]),
+        (["inspekt"], ["No such command 'inspekt'", "'inspect'", "(try 'electra --help')"]),
+        (["tasks", "--\x1b[31mred"], ["No such option", "(try 'electra tasks --help')"]),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(electra, arguments, words):
+    result = electra(*arguments)
+    assert_one_clear_line(result, *words)
+    assert "\x1b" not in result[2]
+
+
+@pytest.mark.parametrize("command", [[], ["pretrain"]])
+def test_without_a_command_there_is_help_and_no_error(electra, command):
+    code, out, err = electra(*command)
+    assert (code, err) == (2, "")
+    assert "Usage: electra" in out
+
+
+@pytest.mark.parametrize("arguments", [["tasks"], ["tasks", "--json"], ["--help"], ["tasks", "--help"]])
+def test_a_reader_that_stops_ends_any_command_well(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["electra", *arguments])
+    with output_without_a_reader(monkeypatch), pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+
+
+def test_the_answer_no_stays_no_where_its_last_words_are_not_read(monkeypatch):
+    """What is printed waits for the end here, as much of it as a buffer holds."""
+    monkeypatch.setattr(module, "compare", lambda *_, **__: print("they differ") or 1)
+    monkeypatch.setattr(sys, "argv", ["electra", "compare", "here"])
+    with output_without_a_reader(monkeypatch), pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+
+
+@contextmanager
+def output_without_a_reader(monkeypatch):
+    """Let standard output lead into a pipe whose other end is closed; its own end must come without an error."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        yield
+
+
+def test_what_is_said_of_a_checkpoint_is_neither_obeyed_nor_read_as_markup(electra, tmp_path):
+    code, out, err = electra("inspect", tmp_path / "\x1b[31m[/b] :fire:")
+    assert code == 2
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"{tmp_path}/\N{REPLACEMENT CHARACTER}[31m[/b] :fire:" in err
+    folder = tmp_path / "\x9b1m[/b] :fire:"
+    shutil.copytree(TRANSFORMERS / "small-like" / "ForPreTraining", folder)
+    code, out, _ = electra("inspect", folder)
+    assert code == 0
+    assert f"{tmp_path}/\N{REPLACEMENT CHARACTER}1m[/b] :fire:" in out.replace("\n", "")
+
+
+def test_a_warning_is_one_line_that_is_not_obeyed(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", None)
+    monkeypatch.setattr(sys, "argv", ["electra", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert warnings.formatwarning("a\n\x1b[2Jb", UserWarning) == "warning: a \N{REPLACEMENT CHARACTER}[2Jb\n"
 
 
 def test_the_version_is_shown(electra):

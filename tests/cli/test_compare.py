@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import electra_common.cli.compared_rows as module
+from electra_common import CheckpointError, open_checkpoint
+from electra_common.cli.compare import make_batch
+from electra_common.cli.compared_rows import read_ids, read_texts
 from support.fixtures import CAUSAL, GOOGLE, TRANSFORMERS
 
 pytestmark = pytest.mark.usefixtures("one_process_each")
@@ -19,6 +23,12 @@ HIDDEN = Path(__file__).parent.parent / "without"
 def is_hidden(name):
     spec = importlib.util.find_spec(name)
     return spec is None or HIDDEN in Path(spec.origin).parents
+
+
+def write_vocabulary(file):
+    """Write one of as many pieces as the small checkpoint has."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world", "##s", "!"]
+    file.write_text("\n".join([*pieces, *(f"w{i}" for i in range(99 - len(pieces)))]) + "\n")
 
 
 @pytest.mark.both
@@ -78,14 +88,27 @@ def test_compare_exits_1_and_names_the_tensor_when_the_tolerance_is_not_met(elec
 def test_compare_reads_text_with_the_vocabulary_beside_the_checkpoint(electra, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(SMALL, folder)
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world", "##s", "!"]
-    (folder / "vocab.txt").write_text("\n".join([*pieces, *(f"w{i}" for i in range(99 - len(pieces)))]) + "\n")
+    write_vocabulary(folder / "vocab.txt")
     (tmp_path / "text.txt").write_text("Hello worlds!\n\nhello hello\n")
     code, out, _ = electra("compare", folder, "--text", tmp_path / "text.txt", "--json")
     (comparison,) = json.loads(out)["comparisons"]
     assert code == 0
     assert comparison["shape"] == [2, 6]  # [CLS] hello world ##s ! [SEP]
     assert comparison["input"] == "2 lines of text.txt"
+
+
+def test_text_for_a_runs_checkpoint_is_read_with_the_runs_vocabulary(tmp_path):
+    step = tmp_path / "run" / "checkpoints" / "step-00000003"
+    shutil.copytree(SMALL, step)
+    (step / "state.json").touch()
+    (tmp_path / "run" / "run.json").touch()
+    (tmp_path / "run" / "tokenizer").mkdir()
+    write_vocabulary(tmp_path / "run" / "tokenizer" / "vocab.txt")
+    (tmp_path / "text.txt").write_text("Hello worlds!\n")
+    checkpoint = open_checkpoint(step)
+    config = checkpoint.config_of(checkpoint.component())
+    batch, _ = make_batch(checkpoint, config, text=tmp_path / "text.txt", ids=None, vocab=None, max_length=128)
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8, 3]]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +118,15 @@ def test_compare_reads_text_with_the_vocabulary_beside_the_checkpoint(electra, t
         ("[[1, 2], 3]", ["lists of whole numbers"]),
         ("1 2 99\n", ["token id 99 is outside the vocabulary of 99 pieces"]),
         ("", ["lists of whole numbers"]),
+        ("[]", ["lists of whole numbers"]),
+        ("[[1], []]", ["lists of whole numbers"]),
+        ("[" * 100_001, ["cannot be read as token ids: maximum recursion depth"]),
+        ("[[1, 2], [3", ["cannot be read as token ids: Expecting ',' delimiter"]),
+        ("[[1, 2.5]]", ["lists of whole numbers"]),
+        ("[[1, true]]", ["lists of whole numbers"]),
+        (f"5 {2**63}\n", [f"token id {2**63} is outside the vocabulary of 99 pieces"]),
+        (f"[[5, {-(2**63) - 1}]]", [f"token id {-(2**63) - 1} is outside"]),
+        ("9" * 5_000, ["cannot be read as token ids"]),
     ],
 )
 def test_bad_ids_are_one_clear_line(electra, tmp_path, content, words):
@@ -106,6 +138,47 @@ def test_bad_ids_are_one_clear_line(electra, tmp_path, content, words):
     assert len(err.strip().splitlines()) == 1
     for word in words:
         assert word in err
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\ufeff 5 9\r\n\n7\n1 2 3\n", [[5, 9], [7], [1, 2, 3]]),
+        ("[[5,9],\n [ 7 ] , [1, 2,\n3]]\n", [[5, 9], [7], [1, 2, 3]]),
+        ("\n[[1]]", [[1]]),
+    ],
+)
+def test_ids_are_lines_or_lists(tmp_path, content, expected):
+    file = tmp_path / "ids"
+    file.write_bytes(content.encode())
+    assert read_ids(file, 3) == expected
+
+
+def test_texts_are_lines_with_something_on_them(tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_bytes(b"\xef\xbb\xbf one \r\n\n \ntwo" + b"\nthree" * 50_000 + b"\xff")
+    assert read_texts(file, 3) == ["one", "two", "three"]
+    file.write_text(" \n")
+    with pytest.raises(CheckpointError, match="holds no text"):
+        read_texts(file, 3)
+
+
+def test_a_row_or_list_without_an_end_is_not_held_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_CHARACTERS", 1_000)
+    file = tmp_path / "ids"
+    for content in ("5 " * 4_000, "[[" + "5," * 4_000, "[[5],\n" + "[5],\n" * 400):
+        file.write_text(content)
+        with pytest.raises(CheckpointError, match=r"ids: a row or list of more than 1,000 characters; is it text\?"):
+            read_ids(file, 3)
+
+
+def test_no_more_is_read_than_the_rows_take(tmp_path):
+    """What stands far behind them is no text at all."""
+    file = tmp_path / "ids"
+    file.write_bytes(b"1 2\n" * 50_000 + b"\xff")
+    assert read_ids(file, 3) == [[1, 2]] * 3
+    with pytest.raises(CheckpointError, match="cannot be read as token ids: 'utf-8' codec"):
+        read_ids(file, 60_000)
 
 
 def test_text_without_a_vocabulary_says_which_option_to_add(electra, tmp_path):

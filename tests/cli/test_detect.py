@@ -1,6 +1,7 @@
 """``electra detect``: what it prints, writes and refuses. That its numbers are right is shown in tests/reference."""
 
 import json
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from cli.test_commands import assert_one_clear_line
+from electra_common import ElectraConfig
 from electra_common.applications.detection_page import detection_page
 from electra_common.applications.replaced_words import Detection, Word
-from electra_common.cli.answers import find_model
+from electra_common.cli.answers import find_model, find_tokenizer
 from electra_common.cli.detect import print_detection
 from electra_common.embedded_model import embedded_folder
 from support.fixtures import GOOGLE, GOOGLE_HEADS, TRANSFORMERS
@@ -65,6 +67,25 @@ def test_a_checkpoint_of_googles_is_told_its_tokenizer_and_its_heads():
     assert model.overrides == {"num_attention_heads": 4}
     with pytest.raises(ValueError, match="holds no tokenizer for its 120 tokens: add --tokenizer"):
         find_model("fill-mask", str(GOOGLE / "trained"))
+
+
+def test_a_runs_checkpoint_is_read_with_the_runs_tokenizer(models, tmp_path, monkeypatch):
+    """Also where its size is that of the released models', which is no sign then."""
+    run = tmp_path / "run"
+    step = run / "checkpoints" / "step-00000012"
+    shutil.copytree(models / "discriminator", step)
+    (run / "tokenizer").mkdir()
+    (step / "vocab.txt").rename(run / "tokenizer" / "vocab.txt")
+    assert find_tokenizer(step, ElectraConfig()) is None  # not yet a run's
+    (step / "state.json").touch()
+    (run / "run.json").touch()
+    assert find_tokenizer(step, ElectraConfig()) == str(run / "tokenizer")
+    (tmp_path / "link").symlink_to(step)
+    assert find_model("detect", str(tmp_path / "link")).tokenizer == str(run / "tokenizer")
+    monkeypatch.chdir(step.parent)
+    assert find_model("detect", step.name).tokenizer == str(run / "tokenizer")
+    (step / "vocab.txt").touch()
+    assert find_tokenizer(step, ElectraConfig()) == str(step)
 
 
 @pytest.mark.once

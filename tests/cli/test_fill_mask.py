@@ -7,6 +7,7 @@ from rich.console import Console
 
 from cli.test_commands import assert_one_clear_line
 from electra_common.applications.mask_filling import FilledText
+from electra_common.cli.console import make_console
 from electra_common.cli.demo import MASKED_SENTENCE, real_text
 from electra_common.cli.fill_mask import print_filled
 from support.google_texts import make_models
@@ -51,6 +52,15 @@ def assert_shown(item):
             assert f" {candidate['probability']:.4f} │ {candidate['id']:>2} │" in out
     assert out.splitlines()[-2] == expected
     return out
+
+
+def test_what_a_tokenizer_holds_is_not_obeyed_by_a_terminal(capsys):
+    mask = {"start": 0, "end": 6, "candidates": [{"token": "\x1b[31mred :fire:", "id": 7, "probability": 0.5}]}
+    answer = {"text": "[MASK]", "masks": [mask], "filled": "\x1b[31mred :fire:"}
+    print_filled(make_console(), FilledText.from_data(answer))
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("\N{REPLACEMENT CHARACTER}[31mred :fire:") == 2
 
 
 def test_a_model_without_the_head_is_one_clear_line(electra, models):

@@ -66,14 +66,15 @@ def test_a_summary_for_people_and_one_for_machines(electra, corpus, tmp_path):
 
 def test_every_option_changes_what_is_made(electra, corpus, tmp_path):
     (tmp_path / "more.jsonl").write_text("".join(json.dumps({"body": text}) + "\n" for text in ENGLISH[:5]))
+    (tmp_path / "dev.txt").write_text("\n\n".join(ENGLISH[:7]), encoding="utf-8")
     arguments = (
         corpus, tmp_path / "more.jsonl", "--out", tmp_path / "out", "--max-length", 24, "--segments", "google",
-        "--text-field", "body", "--held-out-file", corpus, "--repeat", f"{tmp_path / 'more.jsonl'}=3", "--seed", 7,
-        "--shard-size", "1KB",
+        "--text-field", "body", "--held-out-file", tmp_path / "dev.txt", "--repeat", f"{tmp_path / 'more.jsonl'}=3",
+        "--seed", 7, "--shard-size", "1KB",
     )  # fmt: skip
     data = json.loads(electra(*arguments, "--json"))
     assert data["splits"]["train"]["documents"] == len(ENGLISH) + 3 * 5
-    assert data["splits"]["held-out"]["documents"] == len(ENGLISH)
+    assert data["splits"]["held-out"]["documents"] == 7
     assert data["shards"] == 2  # a shard ends with a block, and this is one
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["max_length"] == 24
@@ -85,6 +86,22 @@ def test_every_option_changes_what_is_made(electra, corpus, tmp_path):
     assert ExampleShards.open(tmp_path / "out").rows(np.array([0]))["input_ids"].shape == (1, 32)
 
 
+def test_a_file_of_the_corpus_that_is_held_out_is_not_trained_on(electra, corpus, tmp_path, monkeypatch):
+    (tmp_path / "dev.txt").write_text("Held out.\n\nAll of it.\n\nThree documents.")
+    monkeypatch.chdir(tmp_path)
+    files = sorted(tmp_path.glob("*.txt"))  # as a shell gives them
+    data = json.loads(electra(*files, "--held-out-file", "./dev.txt", "--out", "out", "--json"))
+    counts = {split: data["splits"][split]["documents"] for split in ("train", "held-out")}
+    assert counts == {"train": len(ENGLISH), "held-out": 3}
+
+
+def test_no_more_processes_than_processors(monkeypatch):
+    monkeypatch.setattr(pretrain_prepare.os, "sched_getaffinity", lambda process: {1, 4, 5}, raising=False)
+    assert [pretrain_prepare._workers(asked) for asked in (None, 2, 3)] == [3, 2, 3]
+    with pytest.warns(UserWarning, match="--workers 1000: 3 are used, one for each processor"):
+        assert pretrain_prepare._workers(1000) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -92,15 +109,25 @@ def test_every_option_changes_what_is_made(electra, corpus, tmp_path):
         (["-"], "error: -: no such file"),
         (["CORPUS", "--segments", "half"], "segments must be one of 'whole', 'google', found 'half'"),
         (["CORPUS", "--shard-size", "many"], "'many' is not a size"),
-        (["CORPUS", "--repeat", "other.txt=2"], "--repeat: expected FILE=TIMES, the file being one of the corpus"),
+        (["CORPUS", "--repeat", "other.txt=2"], "--repeat: expected FILE=TIMES, FILE being one to train on"),
         (["CORPUS", "--repeat", "CORPUS=0"], "--repeat: expected FILE=TIMES"),
+        (["CORPUS", "--repeat", "CORPUS=2", "--repeat", "CORPUS=3"], "--repeat: given twice for CORPUS; say once how"),
+        (
+            ["MORE", "CORPUS", "--held-out-file", "CORPUS", "--repeat", "CORPUS=2"],
+            "--repeat: expected FILE=TIMES, FILE",
+        ),
+        (["CORPUS", "--held-out-file", "CORPUS"], "--held-out-file: all files of the corpus are held out, and none is"),
+        (["CORPUS", "CORPUS"], "CORPUS: named twice; name each file once"),
         (["CORPUS", "--held-out", "1"], "held_out must be a fraction below 1"),
         (["CORPUS", "--tokenizer", "nowhere"], "nowhere: no such file or folder"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(electra, corpus, tmp_path, arguments, expected):
-    arguments = [argument.replace("CORPUS", str(corpus)) for argument in arguments]
-    assert expected in electra(*arguments, "--out", tmp_path / "out", code=2)
+    (tmp_path / "more.txt").write_text("More.")
+    arguments = [
+        argument.replace("CORPUS", str(corpus)).replace("MORE", f"{tmp_path}/more.txt") for argument in arguments
+    ]
+    assert expected.replace("CORPUS", str(corpus)) in electra(*arguments, "--out", tmp_path / "out", code=2)
     assert not (tmp_path / "out").exists()
 
 

@@ -4,12 +4,13 @@ import json
 import resource
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from conftest import is_installed
 from electra_common import ElectraTokenizerFast, open_checkpoint
-from electra_common.pretraining.run_folder import list_checkpoints
+from electra_common.pretraining.run_folder import RunState, list_checkpoints
 from support.pretraining_runs import TINY, assert_same_bits, prepare_tiny_corpus
 from support.warm_processes import run_electra
 
@@ -119,13 +120,36 @@ def test_what_is_no_run_is_not_exported(electra, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "stands", "code", "told"),
+    [
+        ([], 9, 0, ""),
+        ([], 5, 143, "stopped at step 5; the same command goes on from there"),
+        (["--stop-at", 6], 5, 143, "stopped at step 5; the same command goes on from there"),
+        (["--stop-at", 6], 6, 0, "stopped at step 6; the same command without --stop-at goes on from there"),
+        (["--stop-at", 6], 8, 0, "stopped at step 8; the same command without --stop-at goes on from there"),
+    ],
+)
+def test_where_a_run_stopped_is_told_with_how_to_go_on(electra, tmp_path, monkeypatch, options, stands, code, told):
+    def pretrain(settings, at_end):
+        at_end(RunState(stands))
+        return RunState(stands)
+
+    monkeypatch.setattr(
+        "electra_common.cli.pretrain_run.load_module", lambda *_: ("pt", SimpleNamespace(pretrain=pretrain))
+    )
+    steps = ("--set", "steps=9", "--set", "warmup_steps=1")
+    found, _, error = electra("pretrain", "run", "--data", tmp_path, "--out", tmp_path / "run", *steps, *options)
+    assert (found, error.strip()) == (code, told)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--set", "learning_rat=1"], "did you mean learning_rate?"),
         (["--recipe", "huge"], "no recipe 'huge'; known: nano, small"),
         (["--precision", "float8"], "precision must be one of float32, bfloat16, found 'float8'"),
         (["--framework", "jax"], "--framework must be one of pt, tf, found 'jax'"),
-        (["--generator-from", "somewhere"], "start_generator_from needs start_from"),
+        (["--generator-from", "somewhere"], "start_generator_from (--generator-from) needs start_from (--from)"),
         (["--framework", "tf" if FAMILY == "pt" else "pt"], "is not installed: pip install 'electra-dual["),
     ],
 )

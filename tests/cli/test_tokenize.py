@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import electra_common.cli.tokenize as module
 from support.tokenizers import ENGLISH, VOCABULARY, shared
 from support.warm_processes import run_electra
 
@@ -47,6 +48,31 @@ def test_ids_offsets_and_json():
         "text": "Ä", "ids": [101, 1037, 102], "tokens": ["[CLS]", "a", "[SEP]"], "offsets": [[0, 0], [0, 1], [0, 0]],
     }  # fmt: skip
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize("form", ["table", "pieces", "offsets", "json"])
+def test_what_a_vocabulary_holds_is_not_obeyed_by_a_terminal(monkeypatch, capsys, form):
+    """As JSON it is exact: control characters by their numbers, and nothing that no encoding knows."""
+    piece = "\x1b[31m\x9b1mred\ud800é"
+
+    class Hostile:
+        def __call__(self, texts, **options):
+            return {"input_ids": [[7]] * len(texts), "offset_mapping": [[(0, 1)]] * len(texts)}
+
+        def convert_ids_to_tokens(self, ids):
+            return [piece] * len(ids)
+
+    monkeypatch.setattr(module, "load", lambda *_, **__: Hostile())
+    show = "ids" if form == "json" else form
+    options = {"special_tokens": True, "max_length": None, "as_json": form == "json"}
+    assert module.tokenize(["a"], files=[], tokenizer=None, in_python=False, show=show, **options) == 0
+    out = capsys.readouterr().out
+    assert not {"\x1b", "\x9b", "\ud800"} & set(out)
+    if form == "json":
+        assert "é" in out
+        assert json.loads(out)["tokens"] == [piece]
+    else:
+        assert "�[31m�1mred�é" in out
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path):

@@ -51,16 +51,34 @@ def find_model(action: str, name: str | None, *, tokenizer: str | None = None, h
         raise CheckpointError(f"{path}: its {component} has no head that {purpose}: it is an {found}")
     config = checkpoint.config_of(network, num_attention_heads=heads)
     if tokenizer is None:
-        tokenizer = _tokenizer_beside(checkpoint.folder, config)
+        tokenizer = find_tokenizer(checkpoint.folder, config)
     return Model(path, tokenizer, {} if heads is None else {"num_attention_heads": config.num_attention_heads})
 
 
-def _tokenizer_beside(folder: Path, config: ElectraConfig) -> str | None:
-    if any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        return str(folder)
+def find_tokenizer(folder: Path, config: ElectraConfig) -> str | None:
+    """Return where the tokenizer of a checkpoint's folder lies, or None for the released models'.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for place in tokenizer_folders(folder):
+        if any((place / name).is_file() for name in _TOKENIZER_FILES):
+            return str(place)
     if config.vocab_size == ElectraConfig().vocab_size:  # every released model's, so its size is a safe sign
         return None
     raise ValueError(f"{folder}: holds no tokenizer for its {config.vocab_size} tokens: add --tokenizer")
+
+
+def tokenizer_folders(folder: Path) -> tuple[Path, ...]:
+    """Return where a checkpoint's tokenizer may lie: beside it, and of a run's checkpoint in the run."""
+    from electra_common.pretraining.run_folder import RUN_FILE, STATE_FILE, TOKENIZER_FOLDER
+
+    if (folder / STATE_FILE).is_file():
+        # The run is two folders above it by name, and else by what a link leads to.
+        for run in (path.parent.parent for path in (folder.absolute(), folder.resolve())):
+            if (run / RUN_FILE).is_file():
+                return folder, run / TOKENIZER_FOLDER
+    return (folder,)
 
 
 def make_job(action: str, model: Model, texts: Sequence[str], options: Mapping[str, Any]) -> Job:

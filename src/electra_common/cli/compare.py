@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
+from electra_common.cli.answers import tokenizer_folders
+from electra_common.cli.compared_rows import read_ids, read_texts
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.demo_files import ENGLISH, VOCABULARY
 from electra_common.cli.frameworks import FRAMEWORKS, Job, Result, run_in_frameworks
@@ -127,36 +128,24 @@ def make_batch(
     """Return a batch and what it was made of: the text or ids given, else English, else random ids."""
     max_length = min(max_length, config.max_position_embeddings)
     if ids is not None:
-        return _batch_of_ids(_read_ids(ids), config, max_length), f"ids from {ids}"
+        return _batch_of_ids(read_ids(ids, _MAX_ROWS), config, max_length), f"ids from {ids}"
     vocabulary = _find_vocabulary(checkpoint, config, vocab)
     if vocabulary is None:
         if text is not None:
             raise ValueError(f"--text needs a vocabulary of {config.vocab_size} pieces: add --vocab FILE")
         return _random_batch(config, max_length), "random ids, for want of a vocabulary"
-    lines = _read_lines(text if text is not None else ENGLISH)
+    lines = read_texts(ENGLISH, _DEFAULT_ROWS) if text is None else read_texts(text, _MAX_ROWS)
     return _batch_of_text(lines, vocabulary, config, max_length), f"{len(lines)} lines of {(text or ENGLISH).name}"
 
 
 def _find_vocabulary(checkpoint: Checkpoint, config: ElectraConfig, given: Path | None) -> Path | None:
     if given is not None:
         return given
-    beside = checkpoint.folder / "vocab.txt"
-    if beside.is_file():
-        return beside
+    for folder in tokenizer_folders(checkpoint.folder):
+        if (folder / "vocab.txt").is_file():
+            return folder / "vocab.txt"
     # Every released model has this vocabulary, so its size is a safe sign.
     return VOCABULARY if config.vocab_size == ElectraConfig().vocab_size else None
-
-
-def _read_lines(file: Path) -> list[str]:
-    try:
-        with open(file, encoding="utf-8") as stream:
-            lines = [line.strip() for line in stream]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{file}: cannot be read as text: {error}") from None
-    lines = [line for line in lines if line]
-    if not lines:
-        raise CheckpointError(f"{file}: holds no text")
-    return lines[:_DEFAULT_ROWS] if file == ENGLISH else lines[:_MAX_ROWS]
 
 
 def _batch_of_text(
@@ -173,29 +162,11 @@ def _batch_of_text(
     return dict(tokenizer(lines, padding=True, max_length=max_length, truncation=True, return_tensors="np"))
 
 
-def _read_ids(file: Path) -> list[list[int]]:
-    rows: list[list[int]]
-    try:
-        content = file.read_text(encoding="utf-8")
-        if content.lstrip().startswith("["):
-            rows = json.loads(content)
-        else:
-            rows = [[int(word) for word in line.split()] for line in content.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: cannot be read as token ids: {error}") from None
-    is_rows = isinstance(rows, list) and all(isinstance(row, list) and row for row in rows)
-    if not rows or not is_rows or not all(type(value) is int for row in rows for value in row):
-        raise CheckpointError(f"{file}: expected lists of whole numbers, one a sequence")
-    return rows[:_MAX_ROWS]
-
-
 def _batch_of_ids(rows: list[list[int]], config: ElectraConfig, max_length: int) -> dict[str, NDArray[np.int64]]:
-    batch = _pad_rows([row[:max_length] for row in rows], pad_token_id=config.pad_token_id or 0)
-    lowest, highest = int(batch["input_ids"].min()), int(batch["input_ids"].max())
-    if lowest < 0 or highest >= config.vocab_size:
-        wrong = lowest if lowest < 0 else highest
+    rows = [row[:max_length] for row in rows]
+    for wrong in (token for row in rows for token in row if not 0 <= token < config.vocab_size):
         raise ValueError(f"token id {wrong} is outside the vocabulary of {config.vocab_size} pieces")
-    return batch
+    return _pad_rows(rows, pad_token_id=config.pad_token_id or 0)
 
 
 def _random_batch(config: ElectraConfig, max_length: int) -> dict[str, NDArray[np.int64]]:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import IO, Any, Final, cast
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
+
+# C0 without line end and tab, delete, C1, and halves of a pair that stand alone.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class SafeConsole(Console):
+    """A console that shows texts as they are: what a file or a user wrote is neither obeyed nor turned into pictures.
+
+    A ``rich.text.Text`` it prints as it was made: whoever makes one calls :func:`printable`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text for printing; rich calls it for all that it is given: lines, titles, cells of tables."""
+        return super().render_str(printable(text), **options)
 
 
 def make_console() -> Console:
     """Return a console on standard output, wide enough for whole names where no terminal sets the width."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
+    return SafeConsole() if sys.stdout.isatty() else SafeConsole(width=140)
 
 
 def print_json(values: Mapping[str, Any]) -> None:
@@ -25,10 +44,20 @@ def print_json(values: Mapping[str, Any]) -> None:
     print(json.dumps(values, indent=2))
 
 
-def fail(error: BaseException) -> None:
+def json_line(values: Mapping[str, Any]) -> str:
+    """Return one JSON object in one line: letters as they are, control characters by their numbers."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(values, ensure_ascii=False))
+
+
+def fail(error: BaseException | str) -> None:
     """Print an error as one line on standard error."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
+    message = one_line(error) or type(error).__name__
+    SafeConsole(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
+
+
+def one_line(message: object) -> str:
+    """Return what a message says as one line that a terminal does not obey."""
+    return printable(" ".join(str(message).split()))
 
 
 def make_table(title: str, *columns: str) -> Table:
@@ -39,6 +68,52 @@ def make_table(title: str, *columns: str) -> Table:
             column.removeprefix("#"), justify="right" if column.startswith("#") else "left", overflow="fold"
         )
     return table
+
+
+class ReaderStoppedError(Exception):
+    """Whoever read what is printed has stopped reading, such as ``head``."""
+
+
+class _Output:
+    """Standard output that tells a reader's end from that of any other pipe."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _told_apart():
+            return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        with _told_apart():
+            self._stream.writelines(lines)
+
+    def flush(self) -> None:
+        with _told_apart():
+            self._stream.flush()
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderStoppedError from None
+
+
+@contextmanager
+def watched_output() -> Iterator[None]:
+    """Within this block printing raises :class:`ReaderStoppedError` once nobody reads; what is left is then dropped."""
+    stream = sys.stdout
+    with redirect_stdout(cast("IO[str]", _Output(stream))):
+        try:
+            yield
+        except ReaderStoppedError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            raise
 
 
 @contextmanager
@@ -57,10 +132,7 @@ def byte_progress(label: str, *, shown: bool) -> Iterator[Callable[[int, int], N
 
 def printable(text: str) -> str:
     """Return a text with a sign in the place of each control character, which a terminal would obey."""
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else "\N{REPLACEMENT CHARACTER}"
-        for char in text
-    )
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def human_count(number: int) -> str:

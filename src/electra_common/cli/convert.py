@@ -42,7 +42,7 @@ def convert(
     title = "fingerprint before = after" if dtype is None else "fingerprint after"
     table = make_table("", "network", "folder", "class", title)
     for item in done:
-        table.add_row(item.component, escape(str(item.folder)), item.architecture, item.fingerprint_after)
+        table.add_row(item.component, escape(str(item.folder)), escape(item.architecture), item.fingerprint_after)
     console = make_console()
     console.print(table)
     if dtype is not None:

@@ -90,12 +90,12 @@ def print_detection(console: Console, detection: Detection, threshold: float) ->
     replaced = detection.replaced(threshold)
     if not replaced:
         highest = max(detection.words, key=lambda word: word.probability)
-        told = f"no word reaches {threshold:g}; the highest is {printable(highest.text)} with {highest.probability:.3f}"
+        told = f"no word reaches {threshold:g}; the highest is {highest.text} with {highest.probability:.3f}"
         console.print(f"{told}\n", markup=False, soft_wrap=True)
         return
     table = make_table("", "word", "#from", "#to", "#probability of being replaced")
     for word in replaced:
-        table.add_row(escape(printable(word.text)), str(word.start), str(word.end), f"{word.probability:.3f}")
+        table.add_row(escape(word.text), str(word.start), str(word.end), f"{word.probability:.3f}")
     console.print(table)
     console.print()
 

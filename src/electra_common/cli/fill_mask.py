@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from electra_common.applications.mask_filling import FilledText
 from electra_common.cli.answers import answer_texts, find_model, make_job
-from electra_common.cli.console import make_console, make_table, print_json, printable
+from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.frameworks import FRAMEWORKS
 from electra_common.cli.options import Heads
 
@@ -43,4 +43,4 @@ def print_filled(console: Console, filled: FilledText) -> None:
         for candidate in mask.candidates:
             table.add_row(escape(candidate.token), f"{candidate.probability:.4f}", str(candidate.id))
         console.print(table)
-    console.print(f"{printable(filled.filled)}\n", markup=False, soft_wrap=True)
+    console.print(f"{filled.filled}\n", markup=False, soft_wrap=True)

@@ -107,13 +107,13 @@ def tensor_rows(component: Component) -> list[dict[str, Any]]:
 
 
 def _print_component(console: Console, item: dict[str, Any]) -> None:
-    table = make_table(f"\n{item['component']} ({item['architecture']})", "what", "value")
+    table = make_table(f"\n{item['component']} ({escape(item['architecture'])})", "what", "value")
     table.add_row("parameters", f"{human_count(item['parameters'])} in {item['tensor_count']} tensors")
     table.add_row("dtype", ", ".join(item["dtypes"]))
     table.add_row("config from", item["config_from"])
     table.add_row("sizes", ", ".join(f"{name} {value}" for name, value in item["config"].items()))
     for reason, count in item["leftovers"].items():
-        table.add_row("left aside", f"{count} tensor{'s' if count > 1 else ''}: {reason}")
+        table.add_row("left aside", f"{count} tensor{'s' if count > 1 else ''}: {escape(reason)}")
     if "fingerprint" in item:
         table.add_row("fingerprint", item["fingerprint"])
     table.add_row("complete", "yes" if item["complete"] else f"[red]no[/]: {escape(item['problems'])}")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from electra_common import __version__
 from electra_common.cli.compare import compare
-from electra_common.cli.console import fail
+from electra_common.cli.console import ReaderStoppedError, fail, one_line, watched_output
 from electra_common.cli.convert import convert
 from electra_common.cli.demo import demo
 from electra_common.cli.detect import detect
@@ -27,6 +27,9 @@ from electra_common.cli.pretrain import pretrain_app
 from electra_common.cli.tokenize import tokenize
 from electra_common.cli.vocabulary import train_vocabulary
 from electra_common.weights.formats.shard_index import parse_size
+
+# What typer raises for wrong arguments. It exports this subclass alone, of click or of its own copy of click.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="electra",
@@ -278,11 +281,32 @@ def vocabulary_train_command(
 
 def main() -> None:
     """Run the command line and exit; bad input ends in one line and exit code 2, never in a traceback."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # without a line of our code
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(message)}\n"  # without a line of our code
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command line and return its exit code."""
+    code = 0
     try:
-        app()
+        with watched_output():
+            code = app(prog_name="electra", standalone_mode=False) or 0
+            sys.stdout.flush()
+    except ReaderStoppedError:
+        pass
+    except _UsageError as error:
+        _fail_usage(error)
+        return 2
     except (ValueError, FrameworkError, OSError) as error:  # CheckpointError is a ValueError
         fail(error)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return code
+
+
+def _fail_usage(error: Any) -> None:
+    """Print what is wrong with the arguments as one line; where none were given, the help stands there already."""
+    if message := error.format_message().rstrip("."):
+        command = error.ctx.command_path if error.ctx is not None else "electra"
+        fail(f"{message} (try '{command} --help')")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +51,8 @@ def predict(
     task = fine_tuned.task.for_split(split or "dev").with_changes(**changes)
     with _counted(fine_tuned.predictions, shown=out is not None) as answers:
         if out is None:
-            return _to_standard_output(lambda stream: answer_file(task, file, answers, stream))
+            answer_file(task, file, answers, sys.stdout)
+            return 0
         count = _to_file(out, lambda stream: answer_file(task, file, answers, stream))
     if as_json:
         print_json({"model": str(model), "file": file, "out": str(out), "examples": count})
@@ -128,15 +128,6 @@ def _counted(
                 yield prediction
 
         yield counting
-
-
-def _to_standard_output(write: Callable[[IO[str]], int]) -> int:
-    try:
-        write(sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _to_file(path: Path, write: Callable[[IO[str]], int]) -> int:

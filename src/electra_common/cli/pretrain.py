@@ -25,12 +25,18 @@ def prepare_command(
     segments: Annotated[str, typer.Option(help="whole (no text is lost) or google (as Google's code).")] = "whole",
     text_field: Annotated[str, typer.Option(help="Of .jsonl: where a record's text is.")] = "text",
     held_out: Annotated[float, typer.Option(min=0.0, help="Fraction of the documents to hold out.")] = 0.0,
-    held_out_file: Annotated[list[str] | None, typer.Option(help="A file to hold out as a whole.")] = None,
-    repeat: Annotated[list[str] | None, typer.Option(help="FILE=TIMES: read a file several times.")] = None,
+    held_out_file: Annotated[
+        list[str] | None, typer.Option(help="A file to hold out as a whole, in the corpus or not.")
+    ] = None,
+    repeat: Annotated[list[str] | None, typer.Option(help="FILE=TIMES: train on a file several times.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides lengths, segments and what is held out.")] = 0,
     shard_size: Annotated[str, typer.Option(help="Bytes after which a shard is closed, such as 64MB.")] = "64MiB",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each processor.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another prepared corpus.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default, and at most, one a processor.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew in the place of a prepared corpus.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Turn text into a folder of examples; the same command again goes on where a killed one stopped."""

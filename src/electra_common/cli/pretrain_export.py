@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.markup import escape
+
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.pretraining.export import ExportNotes, export_run
 
@@ -17,6 +19,6 @@ def export(run: Path, out: Path, *, dtype: str | None, notes: ExportNotes, overw
         return 0
     table = make_table("", "network", "folder", "class", "fingerprint")
     for item in done:
-        table.add_row(item.component, str(item.folder), item.architecture, item.fingerprint_after)
+        table.add_row(item.component, escape(str(item.folder)), escape(item.architecture), item.fingerprint_after)
     make_console().print(table)
     return 0

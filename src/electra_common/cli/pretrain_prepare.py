@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from electra_common.cli.console import human_count, make_console, print_json
+from electra_common.cli.console import human_count, make_console, print_json, printable
 from electra_common.cli.tokenize import load
 from electra_common.pretraining.documents import SPLITS, ReadingOptions, Source
 from electra_common.pretraining.preparation import Progress as Done
@@ -48,7 +49,7 @@ def pretrain_prepare(
             segments=segments,
             reading=reading,
             shard_bytes=shard_bytes,
-            workers=workers or _processors(),
+            workers=_workers(workers),
             overwrite=overwrite,
             report=report,
         )
@@ -65,23 +66,44 @@ def pretrain_prepare(
             numbers = ", ".join(f"{human_count(value)} {name}" for name, value in counts[split].items())
             console.print(f"{split}: {numbers}", markup=False, soft_wrap=True)
     shards = len(manifest.shards)
-    console.print(f"{shards} {'shard' if shards == 1 else 'shards'} in {out}", markup=False, soft_wrap=True)
+    told = f"{shards} {'shard' if shards == 1 else 'shards'} in {printable(str(out))}"
+    console.print(told, markup=False, soft_wrap=True)
     return 0
 
 
 def _sources(corpus: list[str], held_out_files: list[str], repeats: list[str]) -> list[Source]:
-    times = {}
-    for text in repeats:
-        path, _, number = text.rpartition("=")
-        if path not in corpus or not number.isdecimal() or int(number) < 1:
-            raise ValueError(f"--repeat: expected FILE=TIMES, the file being one of the corpus; found {text!r}")
-        times[path] = int(number)
-    sources = [Source(path, repeat=times.get(path, 1)) for path in corpus]
+    """Return the files of a corpus, those to hold out last: they are not trained on, be they named twice."""
+    held_out = {_place(path) for path in held_out_files}
+    times = _times({_place(path) for path in corpus} - held_out, repeats)
+    sources = [Source(path, repeat=times.get(_place(path), 1)) for path in corpus if _place(path) not in held_out]
+    if not sources:
+        raise ValueError("--held-out-file: all files of the corpus are held out, and none is left to train on")
     return [*sources, *(Source(path, is_held_out=True) for path in held_out_files)]
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _place(path: str) -> Path:
+    """Return what is the same for a file under all of its names."""
+    return Path(path).resolve()
+
+
+def _times(trained_on: set[Path], repeats: list[str]) -> dict[Path, int]:
+    times: dict[Path, int] = {}
+    for text in repeats:
+        path, _, number = text.rpartition("=")
+        if _place(path) not in trained_on or not number.isdecimal() or int(number) < 1:
+            raise ValueError(f"--repeat: expected FILE=TIMES, FILE being one to train on; found {text!r}")
+        if _place(path) in times:
+            raise ValueError(f"--repeat: given twice for {path}; say once how often it is read")
+        times[_place(path)] = int(number)
+    return times
+
+
+def _workers(asked: int | None) -> int:
+    """Return how many processes to use: more than there are processors would only take memory."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if asked is not None and asked > processors:
+        warnings.warn(f"--workers {asked}: {processors} are used, one for each processor", stacklevel=2)
+    return min(asked or processors, processors)
 
 
 @contextmanager

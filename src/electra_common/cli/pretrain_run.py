@@ -15,7 +15,7 @@ from electra_common.pretraining.settings import RunSettings
 
 
 def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool, **options: Any) -> int:
-    """Run; 0 if it reached its end, 1 if it diverged, 143 if it was stopped before."""
+    """Run; 0 if it came to its last step or to ``--stop-at``, 1 if it diverged, 143 if it was stopped before."""
     settings = RunSettings(recipe=load_recipe(recipe).with_changes(changes), **options)
     family, loop = load_module(framework, "pretraining")
 
@@ -23,7 +23,8 @@ def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool
         if as_json:
             print_json({"out": str(settings.out), "framework": family, "step": state.step, "tokens": state.tokens})
         if state.step < settings.recipe.steps:
-            print(f"stopped at step {state.step}; the same command goes on from there", file=sys.stderr)
+            which = "the same command" if state.step < settings.last_step else "the same command without --stop-at"
+            print(f"stopped at step {state.step}; {which} goes on from there", file=sys.stderr)
 
     try:
         state = loop.pretrain(settings, at_end=tell)
@@ -32,4 +33,4 @@ def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool
         return 1
     except AnotherProcessFailedError:
         return 1  # the other one has told why
-    return 0 if state.step in (settings.recipe.steps, settings.stop_at) else STOPPED
+    return 0 if state.step >= settings.last_step else STOPPED

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,7 +9,7 @@ from typing import Any, Final
 
 from rich.markup import escape
 
-from electra_common.cli.console import byte_progress, make_console, make_table
+from electra_common.cli.console import byte_progress, json_line, make_console, make_table, printable
 from electra_common.cli.demo_files import VOCABULARY
 from electra_common.text_files import STANDARD_INPUT, read_files, total_bytes
 
@@ -47,12 +45,8 @@ def tokenize(
         options |= {"max_length": max_length, "truncation": True}
     with byte_progress("tokenizing", shown=size > 0 and not sys.stdout.isatty()) as update:
         lines = read_files(files, lambda place: update(place, size)) if files else texts
-        try:
-            for batch in _batches(lines):
-                _print(encoder, batch, show, as_json, options)
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads has enough, such as `head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for batch in _batches(lines):
+            _print(encoder, batch, show, as_json, options)
     return 0
 
 
@@ -76,15 +70,16 @@ def _print(encoder: Any, texts: list[str], show: str, as_json: bool, options: di
         pieces = encoder.convert_ids_to_tokens(ids)
         offsets = encoded["offset_mapping"][index] if "offset_mapping" in encoded else ()
         if as_json:
-            print(json.dumps({"text": text, "ids": ids, "tokens": pieces, "offsets": offsets}, ensure_ascii=False))
+            print(json_line({"text": text, "ids": ids, "tokens": pieces, "offsets": offsets}))
         elif show == "table":
             _print_table(text, ids, pieces, offsets)
         elif show == "ids":
             print(*ids)
         elif show == "offsets":
-            print(*(f"{piece}:{start}-{end}" for piece, (start, end) in zip(pieces, offsets, strict=True)))
+            places = zip(pieces, offsets, strict=True)
+            print(printable(" ".join(f"{piece}:{start}-{end}" for piece, (start, end) in places)))
         else:
-            print(*pieces)
+            print(printable(" ".join(pieces)))
 
 
 def _print_table(text: str, ids: list[int], pieces: list[str], offsets: Any) -> None:

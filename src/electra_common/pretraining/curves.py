@@ -152,7 +152,7 @@ def _figure_for(panels: Sequence[Panel], x: str, title: str | None) -> Figure:
         if x != "time":
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(plain_label(title), fontsize=12)
     return figure
 
 

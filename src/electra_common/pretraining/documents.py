@@ -21,6 +21,10 @@ TRAIN, HELD_OUT = "train", "held-out"
 SPLITS: Final = (TRAIN, HELD_OUT)
 BLOCK_CHARACTERS: Final = 1 << 20
 DOCUMENT_CHARACTERS: Final = 1 << 24
+_KINDS: Final = {
+    str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object",
+    type(None): "null",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ def _items(
     sources: Sequence[Source], options: ReadingOptions, progress: Callable[[int], None]
 ) -> Iterator[Document | ReadyExample]:
     number = done = 0
+    sizes = [file_size(source.path) for source in sources]  # what is removed while it is open is read to its end
     for source_number, source in enumerate(sources):
         for repetition in range(source.repeat):
             told = partial(_told, progress, done)
@@ -144,8 +149,16 @@ def _items(
                     else:
                         yield from (Document(number, split, lines, part) for part, lines in enumerate(item))
                 number += 1
-            done += Path(source.path).stat().st_size
+            done += sizes[source_number]
             progress(done)
+
+
+def file_size(path: str) -> int:
+    """Return the bytes of a file; raises ValueError where there is none."""
+    try:
+        return Path(path).stat().st_size
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _told(progress: Callable[[int], None], before: int, place: int) -> None:
@@ -215,9 +228,17 @@ def _record_text(line: str, text_field: str, place: str) -> str:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{place}: not a JSON record: {error}") from None
-    if not isinstance(record, dict) or not isinstance(record.get(text_field), str):
-        found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+    text = record.get(text_field) if isinstance(record, dict) else None
+    if not isinstance(text, str):
+        found = _what_it_is(record, text_field)
         raise ValueError(f"{place}: expected an object with text in the field {text_field!r}; found {found:.200}")
-    text: str = record[text_field]
     # JSON can spell half of a character, which is no text.
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _what_it_is(record: object, text_field: str) -> str:
+    if not isinstance(record, dict):
+        return _KINDS[type(record)]
+    if text_field in record:
+        return f"{_KINDS[type(record[text_field])]} in it"
+    return f"the fields {', '.join(map(repr, record))}" if record else "an object without fields"

@@ -19,8 +19,9 @@ _BIN_BITS: Final = 18
 _SUMS: Final = (
     "masked",
     "masked_right",
-    "sampled_right",
     "generator_loss",
+    "sampled",
+    "sampled_right",
     "real",
     "discriminator_loss",
     "right",
@@ -82,24 +83,12 @@ class PretrainingEvaluation:
         Raises:
             ValueError: arrays differ in shape.
         """
-        _check_shapes(logits=logits, is_replaced=is_replaced, attention_mask=attention_mask)
-        _check_shapes(
-            masked_labels=masked_labels,
-            masked_weights=masked_weights,
-            masked_predictions=masked_predictions,
-            sampled_ids=sampled_ids,
-            masked_losses=masked_losses,
-        )
-        weights = masked_weights.astype(np.float64)
-        self._add("masked", weights.sum())
-        self._add("masked_right", weights[masked_predictions == masked_labels].sum())
-        self._add("sampled_right", weights[sampled_ids == masked_labels].sum())
-        self._add("generator_loss", (weights * np.where(weights > 0, masked_losses, 0)).sum())
-        real = attention_mask != 0
-        self._count_tokens(logits[real].astype(np.float32), is_replaced[real] != 0)
+        self._count_predictions(masked_labels, masked_weights, masked_predictions, masked_losses)
+        self._count_samples(masked_labels, masked_weights, sampled_ids)
+        self._count_tokens(logits, is_replaced, attention_mask)
 
     def count(self, batch: Arrays, found: Arrays) -> None:
-        """Count a batch of a model that may lack one of the two networks.
+        """Count a batch of a model that may lack one of the two networks; what is not there is not counted.
 
         Args:
             batch: what the model was given: ``attention_mask``, ``masked_positions``, ``masked_labels``,
@@ -107,24 +96,52 @@ class PretrainingEvaluation:
             found: what it computed: ``logits``, ``is_replaced`` and ``corrupted_input_ids`` [batch, length] where there
                 is a discriminator, ``masked_predictions`` and ``masked_losses`` [batch, slots] where there is a
                 generator.
-        """
-        nothing = np.zeros_like(batch["masked_labels"])
-        no_tokens = np.zeros_like(batch["attention_mask"])
-        has_discriminator, has_generator = "logits" in found, "masked_losses" in found
-        corrupted = found.get("corrupted_input_ids", no_tokens)
-        self.update(
-            logits=found.get("logits", no_tokens),
-            is_replaced=found.get("is_replaced", no_tokens),
-            attention_mask=batch["attention_mask"] if has_discriminator else no_tokens,
-            masked_labels=batch["masked_labels"],
-            masked_weights=batch["masked_weights"] if has_generator else nothing,
-            masked_predictions=found.get("masked_predictions", nothing),
-            sampled_ids=np.take_along_axis(corrupted, batch["masked_positions"], axis=1),
-            masked_losses=found.get("masked_losses", nothing),
-        )
 
-    def _count_tokens(self, logits: NDArray[np.float32], replaced: NDArray[np.bool_]) -> None:
-        """Count real tokens: [tokens] each."""
+        Raises:
+            ValueError: arrays differ in shape.
+        """
+        labels, weights = batch["masked_labels"], batch["masked_weights"]
+        if "masked_losses" in found:
+            self._count_predictions(labels, weights, found["masked_predictions"], found["masked_losses"])
+        if "corrupted_input_ids" in found:
+            sampled = np.take_along_axis(found["corrupted_input_ids"], batch["masked_positions"], axis=1)
+            self._count_samples(labels, weights, sampled)
+        if "logits" in found:
+            self._count_tokens(found["logits"], found["is_replaced"], batch["attention_mask"])
+
+    def _count_predictions(
+        self,
+        masked_labels: NDArray[Any],
+        masked_weights: NDArray[Any],
+        masked_predictions: NDArray[Any],
+        masked_losses: NDArray[Any],
+    ) -> None:
+        """Count what the generator finds at the slots: [batch, slots] each."""
+        _check_shapes(
+            masked_labels=masked_labels,
+            masked_weights=masked_weights,
+            masked_predictions=masked_predictions,
+            masked_losses=masked_losses,
+        )
+        weights = masked_weights.astype(np.float64)
+        self._add("masked", weights.sum())
+        self._add("masked_right", weights[masked_predictions == masked_labels].sum())
+        self._add("generator_loss", (weights * np.where(weights > 0, masked_losses, 0)).sum())
+
+    def _count_samples(
+        self, masked_labels: NDArray[Any], masked_weights: NDArray[Any], sampled_ids: NDArray[Any]
+    ) -> None:
+        """Count what was drawn for the slots: [batch, slots] each."""
+        _check_shapes(masked_labels=masked_labels, masked_weights=masked_weights, sampled_ids=sampled_ids)
+        weights = masked_weights.astype(np.float64)
+        self._add("sampled", weights.sum())
+        self._add("sampled_right", weights[sampled_ids == masked_labels].sum())
+
+    def _count_tokens(self, logits: NDArray[Any], is_replaced: NDArray[Any], attention_mask: NDArray[Any]) -> None:
+        """Count what the discriminator says of real tokens: [batch, length] each."""
+        _check_shapes(logits=logits, is_replaced=is_replaced, attention_mask=attention_mask)
+        real = attention_mask != 0
+        logits, replaced = logits[real].astype(np.float32), is_replaced[real] != 0  # [tokens]
         called = logits > 0  # a logit that is no number counts as no; the loss then is none either
         self._add("real", logits.size)
         self._add("discriminator_loss", _cross_entropy(logits.astype(np.float64), replaced).sum())
@@ -173,7 +190,8 @@ class PretrainingEvaluation:
         if masked := sums["masked"]:
             result["generator_loss"] = sums["generator_loss"] / masked
             result["masked_accuracy"] = sums["masked_right"] / masked
-            result["sampled_accuracy"] = sums["sampled_right"] / masked
+        if sampled := sums["sampled"]:
+            result["sampled_accuracy"] = sums["sampled_right"] / sampled
         if real := sums["real"]:
             result["discriminator_loss"] = sums["discriminator_loss"] / real
             result["accuracy"] = sums["right"] / real

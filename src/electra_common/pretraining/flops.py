@@ -11,28 +11,48 @@ from collections.abc import Callable
 from typing import Final
 
 from electra_common.config import ElectraConfig
+from electra_common.pretraining.objective import PAPER, PretrainingObjective
 
 _FORWARD_AND_BACKWARD: Final = 3
 
 
 def step_flops(
-    discriminator: ElectraConfig, generator: ElectraConfig | None, *, rows: int, length: int, slots: int
+    config: ElectraConfig,
+    generator_config: ElectraConfig | None,
+    objective: PretrainingObjective = PAPER,
+    *,
+    rows: int,
+    length: int,
+    slots: int,
 ) -> float:
     """Return the operations of one step.
 
     Args:
-        discriminator: its config.
-        generator: its config; None where there is no network of its own.
+        config: of the discriminator, or of the masked language model.
+        generator_config: of a generator of its own; None with every other objective.
+        objective: which networks there are; the paper's by default. One network with two heads computes both of its
+            ways: the generator's over masked text, the discriminator's over corrupted text.
         rows: examples of the batch.
         length: tokens of each, padding included.
         slots: masked positions of each, which alone reach the vocabulary.
     """
-    forward = encoder_flops(discriminator, length) + 2.0 * length * discriminator.hidden_size**2
-    if generator is not None:
-        width = generator.embedding_size
-        forward += encoder_flops(generator, length)
-        forward += 2.0 * slots * width * (generator.hidden_size + generator.vocab_size)
+    if objective.shares_encoder or not objective.has_discriminator:
+        generator_config = config
+    forward = _discriminator_flops(config, length) if objective.has_discriminator else 0.0
+    if generator_config is not None:
+        forward += _generator_flops(generator_config, length, slots)
     return _FORWARD_AND_BACKWARD * rows * forward
+
+
+def _discriminator_flops(config: ElectraConfig, length: int) -> float:
+    """Return the operations of one row, forward: the head of the discriminator judges every token."""
+    return encoder_flops(config, length) + 2.0 * length * config.hidden_size * (config.hidden_size + 1)
+
+
+def _generator_flops(config: ElectraConfig, length: int, slots: int) -> float:
+    """Return the operations of one row, forward: the head of the generator is given masked positions alone."""
+    head = config.embedding_size * (config.hidden_size + config.vocab_size)
+    return encoder_flops(config, length) + 2.0 * slots * head
 
 
 def encoder_flops(config: ElectraConfig, length: int) -> float:

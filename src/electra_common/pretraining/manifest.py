@@ -51,7 +51,7 @@ class Manifest:
         vocabulary: ``file`` in the tokenizer's folder, its ``sha256``, ``size``, the number of
             ids, and ``rules_sha256`` of ``tokenizer.json``.
         options: everything that decided what is in the shards.
-        sources: the files that were read: ``name``, ``bytes``, ``repeat``, ``held_out``.
+        sources: the files that were read: ``name``, ``bytes``, ``sha256``, ``repeat``, ``held_out``.
         shards: what is finished, in order.
         complete: whether that is all.
     """
@@ -107,6 +107,8 @@ class Manifest:
         if not 0 < _get(values, "max_length", int, path) <= LONGEST or vocabulary["size"] > 1 << 32:
             raise ValueError(f"{path}: damaged: max_length {values['max_length']}, vocabulary of {vocabulary['size']}")
         given = {name: _get(values, name, kind, path) for name, kind in _FIELDS.items()}
+        if not all(isinstance(source, dict) for source in given["sources"]):
+            raise ValueError(f"{path}: damaged: expected sources as a list of objects")
         return cls(**given, dtype=values["dtype"], vocabulary=vocabulary, shards=shards)
 
     def write(self, folder: Path) -> None:
@@ -129,7 +131,7 @@ class Manifest:
     def check_vocabulary(self, folder: Path) -> None:
         """Compare the tokenizer in the folder with the one that made the ids; raises ValueError where it differs."""
         path = folder / TOKENIZER_FOLDER / self.vocabulary["file"]
-        if _hash(path) != self.vocabulary["sha256"]:
+        if hash_file(path) != self.vocabulary["sha256"]:
             raise ValueError(f"{path}: not the vocabulary that the examples were made with; prepare the corpus again")
 
     def of(self, split: str) -> list[Shard]:
@@ -157,7 +159,8 @@ def _get(of: Any, name: str, kind: type, path: Path) -> Any:
     return value
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal; raises ValueError where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
@@ -171,5 +174,5 @@ def _hash(path: Path) -> str:
 def check_shard(folder: Path, shard: Shard) -> None:
     """Read a shard and compare its checksum; raises ValueError where it differs."""
     path = folder / shard.file
-    if _hash(path) != shard.sha256:
+    if hash_file(path) != shard.sha256:
         raise ValueError(f"{path}: damaged: its checksum is not the one in {FILE_NAME}; prepare the corpus again")

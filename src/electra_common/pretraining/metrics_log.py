@@ -147,7 +147,7 @@ def _parse(line: bytes, place: str) -> MetricsEntry:
     try:
         values = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place}: not a JSON object: {error}") from None
+        raise ValueError(f"{place}: not a JSON object: {error}; the log can be read without that line") from None
     if not isinstance(values, dict):
         raise ValueError(f"{place}: expected a JSON object, found {type(values).__name__}")
     step, split, seconds = (values.pop(name, None) for name in ("step", "split", "time"))

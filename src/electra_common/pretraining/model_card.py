@@ -171,7 +171,8 @@ def _data(facts: ModelCardFacts) -> Iterable[str]:
 def _training(facts: ModelCardFacts) -> Iterable[str]:
     yield from (one_line(note) for note in facts.training_notes)
     yield f"{facts.step:,} steps, {facts.tokens:,} tokens."
-    yield fenced("\n".join(str(start["command"]) for start in facts.starts if start.get("command")), "console")
+    commands = "\n".join(str(start["command"]) for start in facts.starts if start.get("command"))
+    yield fenced(commands.encode("utf-8", "replace").decode(), "console")  # a file's name may be no UTF-8
     told = list(dict.fromkeys(name for start in facts.starts for name in start if name != "command"))
     yield table(told, [[start.get(name, "") for name in told] for start in facts.starts])
     yield table(("recipe", "value"), [row for row in flat(facts.recipe) if row[1] not in ("", None)])

@@ -2,20 +2,23 @@
 
 The corpus is cut into blocks of whole documents, which one process reads and others tokenise. What comes of a block
 depends on nothing but the block, and blocks are written in order: the shards are the same for any number of processes.
-A shard ends where a block ends, so that a preparation that was stopped goes on behind the last finished shard.
+A shard ends where a block ends, so that a preparation that was stopped goes on behind the last finished shard. By then
+the files must not have changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from electra_common.pretraining.block_work import BlockWork, work_in_order
+from electra_common.pretraining.corpus_plan import check_sources, plan_corpus, tell_difference
 from electra_common.pretraining.documents import (
     HELD_OUT,
     SPLITS,
@@ -25,7 +28,8 @@ from electra_common.pretraining.documents import (
     Source,
     read_blocks,
 )
-from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, VOCABULARY_FILES, Manifest, check_shard
+from electra_common.pretraining.folder_lock import LOCK_FILE, lock_folder, refuse_links
+from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, Manifest, check_shard
 from electra_common.pretraining.segments import SegmentOptions
 from electra_common.pretraining.shard_writer import MOST_TOKENS, PackedExamples, ShardWriter
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
@@ -35,7 +39,6 @@ from electra_common.weights.atomic import write_files
 DEFAULT_SHARD_BYTES: Final = 1 << 26
 # A manifest that a kill kept from getting its name.
 _UNFINISHED: Final = f".{FILE_NAME}.*.tmp"
-_UINT16_IDS: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -65,48 +68,42 @@ def prepare_corpus(
     """Turn a corpus into shards that ``ExampleShards`` opens, or finish what a killed run left.
 
     Args:
-        sources: the files, in order.
-        folder: where to; new, empty, or what the same preparation left unfinished.
+        sources: the files, in order, each once.
+        folder: where to; held against other preparations; new, empty, or what the same preparation left unfinished.
         tokenizer: gives the ids, and is copied into the folder.
         segments: how examples are cut.
         reading: how documents are found and divided.
         shard_bytes: a shard is closed when it has this many.
         workers: processes that tokenise; 1 does it in this one. A script that asks for several does so below
             ``if __name__ == "__main__":``, for each of them imports it.
-        overwrite: replace a prepared corpus that is another one.
-        report: called after each block.
+        overwrite: begin anew, in the place of a prepared corpus, be it the same one.
+        report: called after each block that is not in the finished shards.
 
     Returns:
         the manifest as written.
 
     Raises:
-        ValueError: a file cannot be read, the corpus is empty, or the folder holds something else.
+        ValueError: a file cannot be read or is there twice, the corpus is empty, another preparation writes to the
+            folder, or it holds something else or links.
         CheckpointError: the folder cannot be written.
     """
     segments, reading = segments or SegmentOptions(), reading or ReadingOptions()
-    if not sources:
-        raise ValueError("expected at least one file to prepare")
     if workers < 1 or shard_bytes < 1:
         raise ValueError(f"workers and shard_bytes must be above 0, found {workers} and {shard_bytes}")
-    for source in sources:
-        if not Path(source.path).is_file():
-            raise ValueError(f"{source.path}: no such file")
+    check_sources(sources)
     if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
         raise ValueError("the tokenizer has no [CLS] or no [SEP], which examples begin and end with")
     files = folder_files(tokenizer)
-    plan = _plan(sources, files, tokenizer, segments, reading, shard_bytes)
-    manifest = _begin(folder, plan, files, overwrite=overwrite)
-    if manifest.complete:
-        return manifest
-    work = BlockWork(tokenizer_folder=folder / TOKENIZER_FOLDER, segments=segments, seed=reading.seed,
-                     dtype=manifest.dtype)  # fmt: skip
-    _Writing(folder, manifest, shard_bytes).run(
-        read_blocks(sources, reading),
-        work,
-        workers,
-        total=sum(source.repeat * Path(source.path).stat().st_size for source in sources),
-        report=report or (lambda progress: None),
-    )
+    with _held(folder):
+        plan = plan_corpus(sources, tokenizer, files, segments, reading, shard_bytes)
+        manifest = _begin(folder, plan, files, overwrite=overwrite)
+        if manifest.complete:
+            return manifest
+        work = BlockWork(tokenizer_folder=folder / TOKENIZER_FOLDER, segments=segments, seed=reading.seed,
+                         dtype=manifest.dtype)  # fmt: skip
+        _Writing(folder, manifest, shard_bytes).run(
+            read_blocks(sources, reading), work, workers, report or (lambda progress: None)
+        )
     wants_held_out = reading.held_out > 0 or any(source.is_held_out for source in sources)
     if wants_held_out and not manifest.of(HELD_OUT):
         warnings.warn(
@@ -117,58 +114,36 @@ def prepare_corpus(
     return manifest
 
 
-def _plan(
-    sources: Sequence[Source],
-    files: dict[str, bytes],
-    tokenizer: ElectraTokenizerFast,
-    segments: SegmentOptions,
-    reading: ReadingOptions,
-    shard_bytes: int,
-) -> Manifest:
-    vocabulary = next(name for name in VOCABULARY_FILES if name in files)
-    size = max(tokenizer.get_vocab().values()) + 1
-    return Manifest(
-        max_length=segments.max_length,
-        dtype="uint16" if size <= _UINT16_IDS else "uint32",
-        vocabulary={
-            "file": vocabulary,
-            "sha256": hashlib.sha256(files[vocabulary]).hexdigest(),
-            "size": size,
-            "rules_sha256": hashlib.sha256(files["tokenizer.json"]).hexdigest(),
-        },
-        options={
-            **{name: value for name, value in asdict(segments).items() if name != "max_length"},
-            **asdict(reading),
-            "shard_bytes": shard_bytes,
-        },
-        sources=[
-            {
-                "name": Path(source.path).name,
-                "bytes": Path(source.path).stat().st_size,
-                "repeat": source.repeat,
-                "held_out": source.is_held_out,
-            }
-            for source in sources
-        ],
-    )
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder that is new or empty or has a prepared corpus, finished or not; refuse any other."""
+    if folder.exists() and not (folder / FILE_NAME).exists() and not (folder.is_dir() and _is_empty(folder)):
+        raise ValueError(f"{folder}: exists already and is no prepared corpus; choose another folder")
+    refuse_links(folder)
+    with _writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder, "preparation"):
+        yield
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(item.name == LOCK_FILE or fnmatchcase(item.name, _UNFINISHED) for item in folder.iterdir())
 
 
 def _begin(folder: Path, plan: Manifest, tokenizer_files: dict[str, bytes], *, overwrite: bool) -> Manifest:
     """Return a manifest with the shards that are there already, verified; write a new one where there are none."""
-    if not (folder / FILE_NAME).exists():
-        if folder.exists() and not (folder.is_dir() and set(folder.iterdir()) <= set(folder.glob(_UNFINISHED))):
-            raise ValueError(f"{folder}: exists already and is no prepared corpus; choose another folder")
+    # Only what reads as a prepared corpus is overwritten.
+    there = Manifest.read(folder) if (folder / FILE_NAME).exists() else plan
+    if overwrite:
         manifest = plan
+    elif there.plan() == plan.plan():
+        manifest = there
+        manifest.shards = _verified(folder, manifest)
+    elif there.shards:
+        what = tell_difference(there, plan)
+        raise ValueError(f"{folder}: holds a corpus of {what}; choose another folder or add --overwrite")
     else:
-        manifest = Manifest.read(folder)
-        if manifest.plan() == plan.plan():
-            manifest.shards = _verified(folder, manifest)
-        elif manifest.shards and not overwrite:
-            raise ValueError(
-                f"{folder}: holds a corpus of {_difference(manifest, plan)}; choose another folder or add --overwrite"
-            )
-        else:
-            manifest = plan
+        manifest = plan
     if not manifest.complete:
         manifest.write(folder)  # the first thing to change: what else is in the folder counts for nothing without it
         _clear(folder, {shard.file for shard in manifest.shards})
@@ -184,18 +159,6 @@ def _clear(folder: Path, kept: set[str]) -> None:
             for file in folder.glob(pattern):
                 if file.name not in kept:
                     file.unlink()
-
-
-def _difference(manifest: Manifest, plan: Manifest) -> str:
-    found, wanted = manifest.plan(), plan.plan()
-    for name in ("sources", "vocabulary", "max_length", "dtype"):
-        if found[name] != wanted[name]:
-            return f"other {name}: {found[name]} there, {wanted[name]} now"
-    options = {**found["options"], **wanted["options"]}
-    names = [name for name in options if found["options"].get(name) != wanted["options"].get(name)]
-    return "other options: " + ", ".join(
-        f"{name} {found['options'].get(name)!r} there, {wanted['options'].get(name)!r} now" for name in names
-    )
 
 
 def _verified(folder: Path, manifest: Manifest) -> list[Any]:
@@ -214,6 +177,15 @@ def _verified(folder: Path, manifest: Manifest) -> list[Any]:
     return kept
 
 
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Tell as an error of the folder what the system refuses meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
 class _Writing:
     """The shards that are being written, one of each split at a time."""
 
@@ -222,20 +194,22 @@ class _Writing:
         self.done = {split: max((shard.blocks for shard in manifest.of(split)), default=0) for split in SPLITS}
         self.open: dict[str, ShardWriter] = {}
 
-    def run(self, blocks: Iterator[Block], work: BlockWork, workers: int, *, total: int, report: Report) -> None:
+    def run(self, blocks: Iterator[Block], work: BlockWork, workers: int, report: Report) -> None:
+        total = sum(source["repeat"] * source["bytes"] for source in self.manifest.sources)
         tokens = number = 0
-        skipped = min(self.done.values())
+        skipped, reached = min(self.done.values()), max(self.done.values())
         try:
-            for number, (place, examples) in enumerate(work_in_order(blocks, work, workers, skipped), skipped + 1):
-                for split, packed in examples.items():
-                    if number > self.done[split]:
+            results = work_in_order(self._left_to_do(blocks), work, workers, skipped)
+            for number, (place, examples) in enumerate(results, skipped + 1):
+                with _writing_to(self.folder):
+                    for split, packed in examples.items():
                         self._append(split, packed, number)
-                        tokens += len(packed.tokens)
-                report(Progress(place, total, tokens))
-            for split in list(self.open):
-                self._close(split, number)
-        except OSError as error:
-            raise ValueError(f"{self.folder}: cannot be written: {error.strerror or error}") from None
+                tokens += sum(len(packed.tokens) for packed in examples.values())
+                if number > reached:
+                    report(Progress(place, total, tokens))
+            with _writing_to(self.folder):
+                for split in list(self.open):
+                    self._close(split, number)
         finally:
             for writer in self.open.values():
                 writer.discard()
@@ -243,6 +217,13 @@ class _Writing:
             raise ValueError("the corpus holds no text: no examples were made")
         self.manifest.complete = True
         self.manifest.write(self.folder)
+
+    def _left_to_do(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Yield the blocks without what the finished shards have of them: a split may be far ahead of the other."""
+        for number, block in enumerate(blocks, 1):
+            block.documents = [document for document in block.documents if number > self.done[document.split]]
+            block.ready = [example for example in block.ready if number > self.done[example.split]]
+            yield block
 
     def _append(self, split: str, packed: PackedExamples, number: int) -> None:
         if not len(packed.lengths):

@@ -8,8 +8,9 @@ What it is not: how a run is carried out (:mod:`electra_common.pretraining.setti
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,16 @@ from electra_common.pretraining.objective import PretrainingObjective
 from electra_common.pretraining.positions import STARTS
 
 _BUILT_IN: Final = "recipes.toml"
+# What numbers may be; those of the objective and of the networks are checked where those are made.
+_RANGES: Final[dict[str, tuple[Callable[[float], bool], tuple[str, ...]]]] = {
+    "above 0": (
+        lambda value: 0 < value < math.inf,
+        ("batch_size", "steps", "max_length", "clip_norm", "learning_rate", "adam_epsilon"),
+    ),
+    "at least 0": (lambda value: 0 <= value < math.inf, ("decay_power", "weight_decay", "initializer_range")),
+    "from 0 to below 1": (lambda value: 0 <= value < 1, ("adam_beta_1", "adam_beta_2", "dropout")),
+    "between 0 and 1": (lambda value: 0 < value < 1, ("mask_probability",)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +83,10 @@ class Recipe:
     objective: str = "electra"
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "steps", "max_length", "clip_norm", "learning_rate", "adam_epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"recipe: {name} must be above 0, found {getattr(self, name)}")
+        for words, (holds, names) in _RANGES.items():
+            for name in names:
+                if not holds(value := getattr(self, name)):
+                    raise ValueError(f"recipe: {name} must be {words}, found {value}")
         if self.max_length > self.max_position_embeddings:
             raise ValueError(
                 f"recipe: max_length {self.max_length} is above max_position_embeddings {self.max_position_embeddings}"

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.batches import (
@@ -21,22 +20,19 @@ from electra_common.pretraining.batches import (
     PretrainingBatches,
     evaluation_batches,
 )
-from electra_common.pretraining.documents import HELD_OUT, TRAIN
 from electra_common.pretraining.flops import step_flops
-from electra_common.pretraining.manifest import FILE_NAME as MANIFEST_FILE
 from electra_common.pretraining.masking import MaskingRules
 from electra_common.pretraining.metrics_log import MetricsLog
 from electra_common.pretraining.optimizer_file import Moments
 from electra_common.pretraining.processes import Processes
 from electra_common.pretraining.reporting import Reporter
+from electra_common.pretraining.run_data import copy_tokenizer, data_identity, open_data, special_ids
 from electra_common.pretraining.run_folder import (
-    DATA_FILE,
-    TOKENIZER_FOLDER,
     RunFolder,
     RunState,
+    list_checkpoints,
     open_run_folder,
     read_checkpoint,
-    read_state,
     start_facts,
 )
 from electra_common.pretraining.schedule import scheduled_rate
@@ -44,8 +40,8 @@ from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.shards import ExampleShards
 from electra_common.pretraining.signals import stopped_by_signals
 from electra_common.pretraining.starting import check_configs, state_to_start_from
-from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
-from electra_common.weights.atomic import write_files
+from electra_common.weights.checkpoint import open_checkpoint
+from electra_common.weights.errors import CheckpointError
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 
 _ALL_TIES: Final = 0.5  # the area under the curve where no token has a higher logit than another
@@ -53,6 +49,14 @@ _ALL_TIES: Final = 0.5  # the area under the curve where no token has a higher l
 
 class TrainingDivergedError(RuntimeError):
     """A loss or gradient is no longer a number; the checkpoints written before are good."""
+
+
+class _Newest(NamedTuple):
+    """The checkpoint that a run goes on from."""
+
+    folder: Path
+    state: RunState
+    moments: Moments
 
 
 class PretrainingRun:
@@ -77,20 +81,18 @@ class PretrainingRun:
         processes: Processes,
         folder: RunFolder | None,
         reporter: Reporter,
-        resume_from: Path | None,
+        newest: _Newest | None,
     ) -> None:
         recipe = settings.recipe
         self.settings = settings
-        special_ids = _special_ids(training)
-        self.rules: MaskingRules = recipe.masking_rules(training.vocab_size, special_ids)
-        self.configs: tuple[ElectraConfig, ElectraConfig | None] = recipe.configs(
-            training.vocab_size, special_ids["[PAD]"]
-        )
-        self.resume_from = resume_from
+        ids = special_ids(training)
+        self.rules: MaskingRules = recipe.masking_rules(training.vocab_size, ids)
+        self.configs: tuple[ElectraConfig, ElectraConfig | None] = recipe.configs(training.vocab_size, ids["[PAD]"])
+        self.resume_from = None if newest is None else newest.folder
         self.state = RunState()
         self.moments: Moments | None = None
-        if resume_from is not None:
-            self.state, self.moments = read_checkpoint(resume_from)
+        if newest is not None:
+            self.state, self.moments = newest.state, newest.moments
         elif settings.start_from is not None:
             self.state, self.moments, note = state_to_start_from(settings)
             reporter.note(note)
@@ -109,7 +111,13 @@ class PretrainingRun:
     def expect_speed(self, operations_a_second: float) -> None:
         """Say what each process could reach at most, so that the log can tell its share."""
         recipe = self.settings.recipe
-        flops = step_flops(*self.configs, rows=recipe.batch_size, length=recipe.max_length, slots=self.rules.slots)
+        flops = step_flops(
+            *self.configs,
+            recipe.pretraining_objective(),
+            rows=recipe.batch_size,
+            length=recipe.max_length,
+            slots=self.rules.slots,
+        )
         self._reporter.expect_speed(flops, operations_a_second * self._processes.count)
 
     # What the loop asks ---------------------------------------------------------------------------------------------
@@ -247,26 +255,32 @@ def open_run(
         folder = None
         with processes.together():
             _check_shard(settings, framework, processes)
-            training, held_out = _open_data(settings)
+            training, held_out = open_data(settings)
             if processes.is_first:
-                identity = settings.identity(_data_identity(training))
-                folder = stack.enter_context(open_run_folder(settings.out, identity, start))
-                _copy_tokenizer(training, settings.out)
+                identity = settings.identity(data_identity(training))
+                folder = stack.enter_context(open_run_folder(settings.out, identity, start, restate=settings.restate))
+                copy_tokenizer(training, settings.out)
         with processes.together():  # The first one has put the folder in order.
-            resume_from = next(iter(reversed(RunFolder(settings.out).checkpoints)), None)
-            reporter = stack.enter_context(_reporter(settings, processes, resume_from, quiet))
-            run = PretrainingRun(settings, training, held_out, processes, folder, reporter, resume_from)
+            newest = _read_newest(settings.out)
+            reporter = stack.enter_context(_reporter(settings, processes, newest, quiet))
+            run = PretrainingRun(settings, training, held_out, processes, folder, reporter, newest)
+            if settings.evaluate_every and held_out is None:
+                reporter.note("no evaluations: the corpus was prepared without --held-out or --held-out-file")
         _check_one_folder(settings.out, processes.gather(run.first_step))
         stack.enter_context(stopped_by_signals(run, has_others=processes.has_others))
         yield run
 
 
-def _open_data(settings: RunSettings) -> tuple[ExampleShards, ExampleShards | None]:
-    training = ExampleShards.open(settings.data, TRAIN)
-    has_held_out = settings.evaluate_every and training.manifest.of(HELD_OUT)
-    held_out = ExampleShards.open(settings.data, HELD_OUT) if has_held_out else None
-    _check_data(settings, training)
-    return training, held_out
+def _read_newest(run: Path) -> _Newest | None:
+    """Return what a run goes on from; raises CheckpointError, with what can be done about it, where that is damaged."""
+    folder = next(iter(reversed(list_checkpoints(run))), None)
+    if folder is None:
+        return None
+    try:
+        open_checkpoint(folder)  # the networks are read later, but what is missing or truncated is told now
+        return _Newest(folder, *read_checkpoint(folder))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; without {folder} the run goes on from the checkpoint before it") from None
 
 
 def _check_shard(settings: RunSettings, framework: str, processes: Processes) -> None:
@@ -285,51 +299,10 @@ def _check_one_folder(path: Path, first_steps: list[float]) -> None:
 
 
 @contextmanager
-def _reporter(settings: RunSettings, processes: Processes, resume_from: Path | None, quiet: bool) -> Iterator[Reporter]:
+def _reporter(settings: RunSettings, processes: Processes, newest: _Newest | None, quiet: bool) -> Iterator[Reporter]:
     log = None
     with ExitStack() as stack:
         if processes.is_first:
-            step = 0 if resume_from is None else read_state(resume_from).step
+            step = 0 if newest is None else newest.state.step
             log = stack.enter_context(MetricsLog(settings.out, tensorboard=settings.tensorboard, after_step=step))
         yield stack.enter_context(Reporter(log, what="pre-training", quiet=quiet or not processes.is_first))
-
-
-def _check_data(settings: RunSettings, training: ExampleShards) -> None:
-    recipe = settings.recipe
-    if training.max_length != recipe.max_length:
-        raise ValueError(
-            f"{settings.data}: examples have {training.max_length} tokens, the recipe wants {recipe.max_length}; "
-            f"prepare the corpus with --max-length {recipe.max_length}, or add --set max_length={training.max_length}"
-        )
-
-
-def _special_ids(shards: ExampleShards) -> dict[str, int]:
-    """Return the ids that masking needs, of the tokenizer that made the examples."""
-    file = shards.tokenizer_folder / str(shards.manifest.vocabulary["file"])
-    if not file.is_file() or sha256(file.read_bytes()).hexdigest() != shards.vocabulary_hash:
-        raise ValueError(
-            f"{file}: not the vocabulary that the examples were made with; put that one back, or prepare anew"
-        )
-    tokenizer = ElectraTokenizerFast.from_pretrained(shards.tokenizer_folder)
-    ids = {
-        "[PAD]": tokenizer.pad_token_id,
-        "[CLS]": tokenizer.cls_token_id,
-        "[SEP]": tokenizer.sep_token_id,
-        "[MASK]": tokenizer.mask_token_id,
-    }
-    if missing := [name for name, number in ids.items() if number is None]:
-        raise ValueError(f"{shards.tokenizer_folder}: pre-training needs {', '.join(missing)} in the vocabulary")
-    return {name: number for name, number in ids.items() if number is not None}
-
-
-def _copy_tokenizer(shards: ExampleShards, folder: Path) -> None:
-    """Keep with the run what its networks are of no use without."""
-    files = {file.name: file.read_bytes() for file in shards.tokenizer_folder.iterdir() if file.is_file()}
-    write_files(folder / TOKENIZER_FOLDER, dict(files))
-    write_files(folder, {DATA_FILE: (shards.folder / MANIFEST_FILE).read_bytes()})
-
-
-def _data_identity(shards: ExampleShards) -> str:
-    """Return what tells these examples from all others: a hash of every shard's."""
-    text = "/".join([shards.vocabulary_hash, *(shard.sha256 for shard in shards.manifest.shards)])
-    return sha256(text.encode()).hexdigest()

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from electra_common.pretraining.folder_lock import LOCK_FILE, lock_folder, refuse_links
 from electra_common.pretraining.optimizer_file import Moments, read_moments, write_moments
 from electra_common.weights.atomic import new_folder, write_files
 from electra_common.weights.errors import CheckpointError
@@ -30,8 +31,7 @@ RUN_FILE: Final = "run.json"
 DATA_FILE: Final = "data.json"
 TOKENIZER_FOLDER: Final = "tokenizer"
 STATE_FILE: Final = "state.json"
-_LOCK_FILE: Final = ".lock"
-_CHECKPOINT: Final = re.compile(r"^step-([0-9]{8})$")
+_CHECKPOINT: Final = re.compile(r"^step-([0-9]{8,})$")
 _FORMAT: Final = 1
 
 
@@ -89,6 +89,7 @@ def open_run_folder(
     start: Mapping[str, Any],
     *,
     holds_work: Callable[[Path], bool] = lambda path: bool(list_checkpoints(path)),
+    restate: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda record: record,
 ) -> Iterator[RunFolder]:
     """Give a run's folder, made if it does not exist, to this program alone.
 
@@ -97,6 +98,7 @@ def open_run_folder(
         identity: what decides the weights; a folder of another run is refused.
         start: facts of this start (command, framework, versions), added to those of earlier ones.
         holds_work: whether a folder holds anything that another run must not go on with; by default a checkpoint.
+        restate: says what the record of a run with work done means in the words of this call's ``identity``.
 
     Raises:
         ValueError: another program holds the folder, or it holds another run, or something else.
@@ -106,9 +108,10 @@ def open_run_folder(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be made: {error.strerror or error}") from None
-    with _lock(path / _LOCK_FILE):
-        starts = _check_identity(path, identity, holds_work)
-        write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **identity, "starts": [*starts, start]})})
+    with lock_folder(path, "run"):
+        refuse_links(path)
+        record = _record(path, identity, holds_work, restate)
+        write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **record, "starts": [*record["starts"], start]})})
         _remove_unfinished(path / "checkpoints")
         yield RunFolder(path)
 
@@ -122,7 +125,12 @@ def list_checkpoints(run: Path) -> list[Path]:
     """Return the checkpoints of a run, oldest first."""
     folder = run / "checkpoints"
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(item for item in found if _CHECKPOINT.match(item.name) and (item / STATE_FILE).is_file())
+    named = [item for item in found if _CHECKPOINT.match(item.name) and (item / STATE_FILE).is_file()]
+    return sorted(named, key=lambda item: _step_of(item.name))
+
+
+def _step_of(name: str) -> int:
+    return int(name.removeprefix("step-"))
 
 
 def read_checkpoint(folder: Path) -> tuple[RunState, Moments]:
@@ -141,44 +149,39 @@ def read_state(folder: Path) -> RunState:
     except ValueError as error:
         raise CheckpointError(str(error)) from None
     numbers = [facts.get(name) for name in ("step", "tokens")]
-    if facts.get("format") != _FORMAT or not all(isinstance(number, int) and number >= 0 for number in numbers):
+    if facts.get("format") != _FORMAT or not all(type(number) is int and number >= 0 for number in numbers):
         raise CheckpointError(f"{folder / STATE_FILE}: expected format {_FORMAT}, a step and tokens, found {facts}")
+    if _CHECKPOINT.match(folder.name) and facts["step"] != _step_of(folder.name):
+        raise CheckpointError(f"{folder / STATE_FILE}: says step {facts['step']}, and the folder's name another one")
     return RunState(facts["step"], facts["tokens"])
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a file that no other program can hold; the system lets go of it when this one ends, however it ends."""
-    import fcntl
-
-    with open(path, "w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(
-                f"{path.parent}: another run is writing here; wait for it, stop it, or choose another folder"
-            ) from None
-        yield
-
-
-def _check_identity(path: Path, identity: Mapping[str, Any], holds_work: Callable[[Path], bool]) -> list[Any]:
-    """Return the starts so far; refuse a folder of another run or of something else.
+def _record(
+    path: Path,
+    identity: Mapping[str, Any],
+    holds_work: Callable[[Path], bool],
+    restate: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what is to be kept of a run, with its starts so far; refuse a folder of another run or of other things.
 
     A run that has no work done yet has nothing to lose: what was mistyped when it was started may be put right.
     """
     if not (path / RUN_FILE).exists():
-        if strange := sorted(item.name for item in path.iterdir() if item.name != _LOCK_FILE and not _is_ours(item)):
+        if strange := sorted(item.name for item in path.iterdir() if item.name != LOCK_FILE and not _is_ours(item)):
             raise ValueError(f"{path}: holds {', '.join(strange[:3])} and no run; choose a new folder")
-        return []
+        return {**identity, "starts": []}
     before = read_run(path)
+    works = holds_work(path)
+    known = restate(before) if works else before
     wanted = json.loads(json.dumps(identity))
-    different = [name for name in wanted if before.get(name) != wanted[name]]
-    if different and not holds_work(path):
-        return []
+    different = [name for name in wanted if known.get(name) != wanted[name]]
+    if different and not works:
+        return {**identity, "starts": []}
     if different:
-        raise ValueError(f"{path}: holds another run: {'; '.join(_difference(n, before, wanted) for n in different)}")
+        told = "; ".join(_difference(name, known, wanted) for name in different)
+        raise ValueError(f"{path}: holds another run: {told}; choose another folder, or what that one was started with")
     starts = before.get("starts")
-    return starts if isinstance(starts, list) else []
+    return {**before, "starts": starts if isinstance(starts, list) else []}
 
 
 def _is_ours(item: Path) -> bool:
@@ -204,6 +207,8 @@ def _as_json(values: Mapping[str, Any]) -> bytes:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return a file's JSON object; raises ValueError where there is none that can be read."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: cannot be read: not a file")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

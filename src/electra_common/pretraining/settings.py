@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,7 +70,9 @@ class RunSettings:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
         if self.start_generator_from is not None and self.start_from is None:
-            raise ValueError("start_generator_from needs start_from: the discriminator that goes with it")
+            raise ValueError("start_generator_from (--generator-from) needs start_from (--from), the discriminator")
+        if self.fresh_optimizer and self.start_from is None:
+            raise ValueError("fresh_optimizer needs start_from (--from): it leaves aside what comes with those weights")
 
     @property
     def last_step(self) -> int:
@@ -82,7 +85,22 @@ class RunSettings:
             "recipe": self.recipe.as_dict(),
             "seed": self.seed,
             "data": data_identity,
-            "start_from": self.start_from,
-            "start_generator_from": self.start_generator_from,
-            "fresh_optimizer": self.fresh_optimizer,
+            **self._starting_point(),
         }
+
+    def restate(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the record of a run with a checkpoint says, for comparing it with :meth:`identity`.
+
+        Fields that recipes had not got when it was written have their defaults, words about the recipe decide nothing,
+        and where the run once started may be left unsaid, for its weights are its own now.
+        """
+        recipe = record.get("recipe")
+        known = {**_recipe_defaults(), **recipe, "summary": self.recipe.summary} if isinstance(recipe, dict) else recipe
+        return {**record, "recipe": known, **(self._starting_point() if self.start_from is None else {})}
+
+    def _starting_point(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("start_from", "start_generator_from", "fresh_optimizer")}
+
+
+def _recipe_defaults() -> dict[str, Any]:
+    return {item.name: item.default for item in fields(Recipe) if item.default is not MISSING}

@@ -109,7 +109,7 @@ class ExampleShards:
         starts = np.where(rows > 0, shard.ends[np.maximum(rows - 1, 0)], 0).astype(np.int64)
         firsts = shard.firsts[rows].astype(np.int64)
         lengths = ends - starts
-        if lengths.min() < 0 or lengths.max() > self.max_length or ends.max() > len(shard.tokens):
+        if lengths.min() < 1 or lengths.max() > self.max_length or ends.max() > len(shard.tokens):
             raise ValueError(f"{shard.path}: damaged: an example ends at the wrong place; prepare the corpus again")
         is_token = np.arange(self.max_length) < lengths[:, None]  # [rows, max_length]
         source = (starts[:, None] + np.arange(self.max_length))[is_token]  # [tokens of these rows]

@@ -137,6 +137,8 @@ class TokenizerFolder:
         if "additional_special_tokens" in result:
             result["additional_special_tokens"] = [self._token(x) for x in result["additional_special_tokens"] or ()]
         limit = result.get("model_max_length", self.config.get("max_len", self.max_positions))
+        if limit is not None and not (type(limit) in (int, float) and limit > 0):
+            raise CheckpointError(f"{self.path}: expected a number above 0 as model_max_length, found {limit!r:.80}")
         # transformers writes 1e30 for "none", as a whole number or not.
         result["model_max_length"] = None if limit is None or limit > 1e20 else int(limit)
         return {name: value for name, value in result.items() if value is not None}
@@ -202,6 +204,30 @@ def folder_files(tokenizer: TokenizerBase) -> dict[str, bytes]:
     if beyond:
         files["added_tokens.json"] = _as_json(beyond)
     return files
+
+
+def read_stored_files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a tokenizer in a folder by name, as they stand there; what else the folder holds is not read.
+
+    Raises:
+        CheckpointError: one of them is a link, no file or too large, or cannot be read.
+    """
+    found = {}
+    for path in (folder / name for name in TOKENIZER_FILES):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise CheckpointError(f"{path}: expected a file, found a link or something else; put a copy in its place")
+        if path.exists():
+            found[path.name] = _content(path)
+    return found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path}: over {MAX_JSON_BYTES >> 20} MiB, too large for a tokenizer's file")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _token_as_json(token: AddedToken) -> dict[str, Any]:

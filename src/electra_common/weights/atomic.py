@@ -62,19 +62,48 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``target`` that takes its place when the block ends without an error.
 
     Raises:
-        CheckpointError: the target holds files already and ``overwrite`` is off, or cannot be written.
+        CheckpointError: the target holds files already and ``overwrite`` is off, this program runs in it, or it cannot
+            be written; or the system has refused the block a file elsewhere, which is then named instead of the target.
     """
+    if _is_run_in(target):
+        raise CheckpointError(f"{target}: this program runs in it, so it cannot be replaced; choose another folder")
     if target.exists() and not overwrite and not (target.is_dir() and not any(target.iterdir())):
         raise CheckpointError(f"{target}: exists already; choose another name or ask to overwrite it")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
-        yield temporary
+        with _naming_files_outside(temporary):
+            yield temporary
         _exchange(temporary, target)
     except OSError as error:
         raise CheckpointError(f"{target}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def holds(outer: Path, inner: Path) -> bool:
+    """Whether a folder is another one or around it, however their paths are spelled."""
+    absolute = inner.absolute()
+    return outer.exists() and any(outer.samefile(item) for item in (absolute, *absolute.parents) if item.exists())
+
+
+def _is_run_in(folder: Path) -> bool:
+    try:
+        return holds(folder, Path.cwd())
+    except FileNotFoundError:  # the working folder is gone
+        return False
+
+
+@contextmanager
+def _naming_files_outside(folder: Path) -> Iterator[None]:
+    """Make errors of the system about files that are not in a folder CheckpointErrors that name them."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if not isinstance(name, str) or Path(os.path.realpath(name)).is_relative_to(os.path.realpath(folder)):
+            raise
+        raise CheckpointError(f"{name}: {error.strerror or error}") from None
 
 
 def _exchange(temporary: Path, target: Path) -> None:
@@ -90,7 +119,7 @@ def _exchange(temporary: Path, target: Path) -> None:
     else:
         _move_aside(temporary, target, old)
     sync_folder(target.parent)
-    if old.is_dir():
+    if old.is_dir() and not old.is_symlink():
         shutil.rmtree(old, ignore_errors=True)
     else:
         old.unlink(missing_ok=True)

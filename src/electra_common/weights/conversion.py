@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from electra_common.config import ElectraConfig
-from electra_common.weights.atomic import Content, new_folder, write_files
+from electra_common.weights.atomic import Content, holds, new_folder, write_files
 from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_checkpoint
 from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
@@ -102,6 +102,8 @@ def convert_checkpoint(
     prepared = [_prepare(checkpoint, item, num_attention_heads, rounding) for item in chosen]
     step = _progress_step(prepared, progress)
     together = format in TWO_NETWORK_FORMATS and len(prepared) > 1
+    if holds(Path(target), checkpoint.folder.resolve().parent):
+        raise CheckpointError(f"{target}: holds the folder that is converted and others; choose another one")
     with new_folder(Path(target), overwrite=overwrite) as temporary:
         tokenizer = _tokenizer_files(checkpoint)
         if together:

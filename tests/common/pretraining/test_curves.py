@@ -75,9 +75,9 @@ def test_time_and_tokens_as_the_axis(tmp_path):
 
 def test_only_panels_with_values_are_drawn(tmp_path):
     entries = [MetricsEntry(1, "train", 1.0, {"generator_loss": 3.0}), MetricsEntry(2, "held-out", 2.0, {"auc": 0.5})]
-    draw_curves({"<a & $b_c$>": entries}, tmp_path / "a.svg", title="a title")
+    draw_curves({"<a & $b_c$>": entries}, tmp_path / "a.svg", title=r"a $\foo$ title")
     text = (tmp_path / "a.svg").read_text()
-    for shown in ("generator loss", "AUC of replaced tokens", "a title", "&lt;a &amp; $b_c$&gt;"):
+    for shown in ("generator loss", "AUC of replaced tokens", r"a $\foo$ title", "&lt;a &amp; $b_c$&gt;"):
         assert shown in text
     assert "learning rate" not in text
 

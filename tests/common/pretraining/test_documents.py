@@ -6,7 +6,7 @@ import lzma
 
 import pytest
 
-from electra_common.pretraining.documents import HELD_OUT, TRAIN, ReadingOptions, Source, read_blocks
+from electra_common.pretraining.documents import HELD_OUT, TRAIN, Document, ReadingOptions, Source, read_blocks
 from electra_common.text_files import read_lines
 
 TEXT = "\n\nFirst line\n  second\tline \n \t \nOther document\n\n\n\nThird\u00a0one\n\u00a0\nFourth"
@@ -55,9 +55,15 @@ def test_text_stands_in_the_field_that_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('{"body": "x"}', "bad.jsonl, line 2: expected an object with text in the field 'text'; found body"),
-        ('{"text": 3}', "line 2: expected an object with text in the field 'text'; found text"),
-        ("[1]", "line 2: expected an object with text in the field 'text'; found list"),
+        (
+            '{"body": "x"}',
+            "bad.jsonl, line 2: expected an object with text in the field 'text'; found the fields 'body'$",
+        ),
+        ('{"text": 3}', "line 2: expected an object with text in the field 'text'; found a number in it$"),
+        ('{"text": null}', "; found null in it$"),
+        ("[1]", "line 2: expected an object with text in the field 'text'; found a list$"),
+        ("{}", "; found an object without fields$"),
+        ('{"\\u001b[2J": 1, "b": "x"}', r"; found the fields '\\x1b\[2J', 'b'$"),
         ("{", "bad.jsonl, line 2: not a JSON record"),
         ("[" * 100_000, "bad.jsonl, line 2: not a JSON record"),
     ],
@@ -66,6 +72,19 @@ def test_records_without_text_are_named(tmp_path, line, expected):
     (tmp_path / "bad.jsonl").write_text('{"text": "fine"}\n' + line)
     with pytest.raises(ValueError, match=expected):
         documents(tmp_path / "bad.jsonl")
+
+
+def test_a_file_that_is_removed_while_it_is_read_is_read_to_its_end(tmp_path):
+    files = [many(tmp_path, 40), tmp_path / "next.txt"]
+    files[1].write_text("next")
+    blocks = read_blocks([Source(str(file)) for file in files], ReadingOptions(block_characters=100))
+    found = next(blocks).documents
+    files[0].unlink()
+    while len(found) < 40:
+        found += next(blocks).documents
+    assert found[40:] == [Document(40, TRAIN, ["next"])]
+    with pytest.raises(ValueError, match=r"many.txt: cannot be read: No such file or directory"):
+        next(read_blocks([Source(str(files[0]))], ReadingOptions()))
 
 
 def test_text_that_is_not_utf_8_is_named(tmp_path):

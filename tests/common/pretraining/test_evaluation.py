@@ -141,6 +141,36 @@ def test_what_is_undefined_is_left_out_or_0_as_in_scikit_learn():
     assert (found["positive_rate"], found["recall"]) == (0, 0)
 
 
+def as_computed(batch):
+    """Return a batch as a model is given it, and what two networks compute: the samples stand in the text itself."""
+    positions = np.argsort(np.random.default_rng(0).random((BATCH, LENGTH)))[:, :SLOTS]
+    corrupted = np.zeros((BATCH, LENGTH), np.int64)
+    np.put_along_axis(corrupted, positions, batch["sampled_ids"], axis=1)
+    of_networks = ("logits", "is_replaced", "masked_predictions", "masked_losses")
+    found = {name: batch[name] for name in of_networks} | {"corrupted_input_ids": corrupted}
+    return batch | {"masked_positions": positions}, found
+
+
+@pytest.mark.parametrize(
+    ("there", "metrics"),
+    [
+        (("logits", "is_replaced", "corrupted_input_ids", "masked_predictions", "masked_losses"), list(METRICS)),
+        (("masked_predictions", "masked_losses"), ["generator_loss", "masked_accuracy"]),
+        (("logits", "is_replaced", "corrupted_input_ids"), list(METRICS)[2:]),
+    ],
+    ids=["both", "masked language model", "uniform samples"],
+)
+def test_only_what_was_computed_has_a_metric(there, metrics):
+    """A masked language model samples nothing; without a generator of its own, samples are drawn all the same."""
+    batch = random_batch(6)
+    given, computed = as_computed(batch)
+    evaluation = PretrainingEvaluation()
+    evaluation.count(given, {name: computed[name] for name in there})
+    whole = evaluate(batch).result()
+    assert evaluation.result() == {name: whole[name] for name in metrics}
+    assert list(evaluation.result()) == metrics
+
+
 def test_huge_logits_have_a_finite_loss():
     batch = random_batch(0)
     batch["logits"] = np.where(batch["is_replaced"] == 1, 1e4, -1e4).astype(np.float32)

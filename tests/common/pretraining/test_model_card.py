@@ -68,6 +68,12 @@ def test_nothing_it_was_given_becomes_markup():
     assert not {"script", "em", "strong", "a", "s", "del"} & Parsed(model_card(FACTS)).tags
 
 
+def test_a_command_that_is_no_text_can_be_written_all_the_same():
+    starts = [{"command": "electra pretrain run --out caf\udce9"}]
+    found = Parsed(model_card(replace(FACTS, starts=starts)).encode().decode())
+    assert "electra pretrain run --out caf?" in found.text_of("code")
+
+
 def test_what_the_hub_reads():
     head = Parsed(model_card(FACTS)).head
     assert (head["license"], head["language"], head["library_name"]) == ("apache-2.0", ["en", "de"], "electra-dual")

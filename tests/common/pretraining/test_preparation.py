@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 
 from electra_common import ElectraTokenizerFast
-from electra_common.pretraining.documents import ReadingOptions, Source
+from electra_common.pretraining.documents import ReadingOptions, Source, read_blocks
+from electra_common.pretraining.encoding import CorpusEncoder
+from electra_common.pretraining.folder_lock import lock_folder
+from electra_common.pretraining.manifest import Manifest
 from electra_common.pretraining.preparation import prepare_corpus
 from electra_common.pretraining.segments import Draws, SegmentOptions
 from electra_common.pretraining.shards import ExampleShards
@@ -46,7 +50,7 @@ def corpus(tmp_path_factory):
 
 def prepare(corpus, folder, **options):
     options = {"segments": SEGMENTS, "reading": READING, "shard_bytes": SHARD_BYTES, **options}
-    return prepare_corpus([Source(corpus)], folder, options.pop("tokenizer", small()), **options)
+    return prepare_corpus([Source(str(corpus))], folder, options.pop("tokenizer", small()), **options)
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +268,30 @@ def is_running(process):
         return False
 
 
+@pytest.mark.parametrize("held_out", [0.0, 0.1])
+def test_what_stands_in_finished_shards_is_not_tokenised_again(corpus, tmp_path, monkeypatch, held_out):
+    reading = ReadingOptions(seed=5, block_characters=700, held_out=held_out)
+    with pytest.raises(Stopped):
+        prepare(corpus, tmp_path / "stopped", reading=reading, report=stop_at_block(6))
+    manifest = Manifest.read(tmp_path / "stopped")
+    done = {split: max((shard.blocks for shard in manifest.of(split)), default=0) for split in ("train", "held-out")}
+    assert (done["train"] > 2, done["held-out"]) == (True, 0)
+    left = [
+        document.lines
+        for number, block in enumerate(read_blocks([Source(corpus)], reading), 1)
+        for document in block.documents
+        if number > done[document.split]
+    ]
+    tokenised, encode = [], CorpusEncoder.encode
+    monkeypatch.setattr(CorpusEncoder, "encode", lambda self, lines: tokenised.extend(lines) or encode(self, lines))
+    seen = []
+    prepare(corpus, tmp_path / "stopped", reading=reading, report=seen.append)
+    assert tokenised == [line for lines in left for line in lines]
+    assert len(seen) == sum(1 for _ in read_blocks([Source(corpus)], reading)) - done["train"]
+    prepare(corpus, tmp_path / "new", reading=reading)
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "new")
+
+
 def test_finished_corpora_are_verified_and_repaired(corpus, prepared, tmp_path):
     folder = tmp_path / "again"
     shutil.copytree(prepared, folder)
@@ -282,7 +310,7 @@ def test_a_full_disk_leaves_what_is_finished(corpus, prepared, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     prepare(corpus, tmp_path / "size", reading=ReadingOptions())  # imports write files too
     with pytest.raises(Stopped):
-        prepare(corpus, folder, report=stop_at_second_block())
+        prepare(corpus, folder, report=stop_at_block(2))
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
     try:
         with pytest.raises((CheckpointError, ValueError), match=r"full: cannot be written: File too large"):
@@ -293,12 +321,12 @@ def test_a_full_disk_leaves_what_is_finished(corpus, prepared, tmp_path):
     assert contents(folder) == contents(prepared)
 
 
-def stop_at_second_block():
+def stop_at_block(number):
     seen = []
 
     def report(done):
         seen.append(done)
-        if len(seen) == 2:
+        if len(seen) == number:
             raise Stopped
 
     return report
@@ -372,6 +400,69 @@ def test_a_file_that_changed_is_another_corpus(corpus, prepared, tmp_path):
         prepare(str(tmp_path / "corpus.txt"), folder)
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_other_text_of_the_same_name_and_size_is_another_corpus(corpus, tmp_path, is_finished):
+    text = Path(corpus).read_text(encoding="utf-8")
+    files = [tmp_path / language / "xaa" for language in ("en", "de")]
+    for file, content in zip(files, (text, text.replace("e", "a")), strict=True):
+        file.parent.mkdir()
+        file.write_text(content, encoding="utf-8")
+    folder = tmp_path / "corpus"
+    with nullcontext() if is_finished else pytest.raises(Stopped):
+        prepare(files[0], folder, report=None if is_finished else stop_at_block(6))
+    before = contents(folder)
+    with pytest.raises(ValueError, match=r"of other sources: xaa: sha256 '\w+' there, '\w+' now; .*add --overwrite"):
+        prepare(files[1], folder)
+    assert contents(folder) == before
+    prepare(files[1], folder, overwrite=True)
+    prepare(files[1], tmp_path / "new")
+    assert contents(folder) == contents(tmp_path / "new")
+
+
+def test_overwriting_begins_anew_with_the_same_text_too(corpus, prepared, tmp_path):
+    folder = tmp_path / "corpus"
+    shutil.copytree(prepared, folder)
+    seen = []
+    prepare(corpus, folder, overwrite=True, report=seen.append)
+    assert len(seen) > 6
+    assert contents(folder) == contents(prepared)
+
+
+def test_sources_that_differ_in_number_and_by_name_are_told(corpus, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "corpus")
+    other = str(shutil.copy(corpus, tmp_path / "other.txt"))
+    with pytest.raises(ValueError, match=r"of other sources: other.txt: name 'corpus.txt' there, 'other.txt' now; "):
+        prepare(other, tmp_path / "corpus")
+    with pytest.raises(ValueError, match="of other sources: 1 files there, 2 now; "):
+        prepare_corpus([Source(corpus), Source(other)], tmp_path / "corpus", small(), reading=READING)
+
+
+def test_one_preparation_at_a_time_writes_to_a_folder(corpus, prepared, tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for is_new in (True, False):
+        with lock_folder(folder, "preparation"):
+            before = contents(folder)
+            with pytest.raises(ValueError, match="corpus: another preparation is writing here; wait for it"):
+                prepare(corpus, folder, overwrite=not is_new)
+            assert contents(folder) == before
+        prepare(corpus, folder)
+        assert contents(folder) == contents(prepared)
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "train-00001.bin", "manifest.json"])
+def test_links_in_the_folder_are_refused(corpus, prepared, tmp_path, name):
+    folder, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
+    shutil.copytree(prepared, folder)
+    (folder / name).rename(elsewhere)
+    (folder / name).symlink_to(elsewhere)
+    before = contents(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=f"corpus/{name}: a link"):
+            prepare(corpus, folder, overwrite=overwrite, segments=SegmentOptions(max_length=38))
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("content", ["", "\n \n\n"])
 def test_a_corpus_without_text(tmp_path, content):
     (tmp_path / "empty.txt").write_text(content)
@@ -396,6 +487,43 @@ def test_files_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="expected at least one file"):
         prepare_corpus([], tmp_path / "out", small())
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_file_is_told_as_what_it_is(corpus, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"pipe: a pipe or a device, and the text is read more than once; write it to"):
+        prepare(tmp_path / "pipe", tmp_path / "out")
+    with pytest.raises(ValueError, match=r"a folder; expected files, so name those in it"):
+        prepare(Path(corpus).parent, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_named_once_under_whatever_names(corpus, tmp_path):
+    link = tmp_path / "link.txt"
+    link.symlink_to(corpus)
+    for is_held_out in (False, True):
+        sources = [Source(name, is_held_out=is_held_out) for name in (corpus, str(link))]
+        with pytest.raises(ValueError, match=r"link.txt: named twice; name each file once \(--repeat FILE=TIMES"):
+            prepare_corpus(sources, tmp_path / "out", small())
+    with pytest.raises(ValueError, match=r"link.txt: named as text to train on and as text to hold out; name it once"):
+        prepare_corpus([Source(corpus), Source(str(link), is_held_out=True)], tmp_path / "out", small())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_disappears_is_not_told_as_an_error_of_the_folder(corpus, tmp_path):
+    first, second = (shutil.copy(corpus, tmp_path / name) for name in ("first.txt", "second.txt"))
+    with pytest.raises(ValueError, match=r"second.txt: cannot be read: No such file or directory"):
+        prepare_corpus(
+            [Source(str(first)), Source(str(second))], tmp_path / "out", small(),
+            reading=READING, report=lambda done: Path(second).unlink(missing_ok=True),
+        )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf_8_is_kept_as_text(corpus, tmp_path):
+    file = shutil.copy(corpus, tmp_path / os.fsdecode(b"caf\xe9.txt"))
+    for _ in range(2):
+        assert prepare(file, tmp_path / "out").sources[0]["name"] == r"caf\xe9.txt"
 
 
 def test_bad_text_is_named_whichever_process_finds_it(tmp_path):

@@ -61,6 +61,14 @@ def test_a_changed_field_keeps_its_type():
         ("warmup_steps=70000", r"warmup_steps must be 0 … steps \(4500\), found 70000"),
         ("generator=nothing", "generator must be one of own, uniform, tied"),
         ("temperature=0", "temperature must be above 0"),
+        ("learning_rate=inf", "learning_rate must be above 0, found inf"),
+        ("clip_norm=nan", "clip_norm must be above 0, found nan"),
+        ("decay_power=-1", "decay_power must be at least 0, found -1"),
+        ("weight_decay=-0.1", "weight_decay must be at least 0"),
+        ("adam_beta_2=1", "adam_beta_2 must be from 0 to below 1, found 1"),
+        ("mask_probability=0", "mask_probability must be between 0 and 1, found 0"),
+        ("mask_probability=nan", "mask_probability must be between 0 and 1, found nan"),
+        ("dropout=nan", "dropout"),
     ],
 )
 def test_a_wrong_change_is_refused(change, message):

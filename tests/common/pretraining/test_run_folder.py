@@ -47,6 +47,11 @@ def test_the_newest_checkpoints_stay(tmp_path):
     assert [item.name for item in list_checkpoints(tmp_path)] == ["step-00000003", "step-00000012"]
 
 
+def test_a_step_of_nine_digits_is_newer_than_one_of_eight(tmp_path):
+    save(tmp_path, 99_999_999, 100_000_000, 250_000_000, keep=2)
+    assert [item.name for item in list_checkpoints(tmp_path)] == ["step-100000000", "step-250000000"]
+
+
 def test_a_failed_checkpoint_leaves_the_last_one(tmp_path):
     save(tmp_path, 1)
 
@@ -112,7 +117,27 @@ def test_each_start_is_recorded(tmp_path):
     assert read_run(tmp_path)["starts"] == [{"command": "test"}, {"command": "test"}]
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '{"format": 2, "step": 1, "tokens": 1}', '{"format": 1, "step": -1}'])
+def test_a_state_of_another_step_than_the_folders_is_refused(tmp_path):
+    save(tmp_path, 1)
+    (checkpoint,) = list_checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match=r"state\.json: says step 1, and the folder's name another one"):
+        read_checkpoint(checkpoint.rename(checkpoint.with_name("step-00000400")))
+
+
+def test_a_lock_empties_nothing(tmp_path):
+    (tmp_path / ".lock").write_text("of the user")
+    save(tmp_path)
+    assert (tmp_path / ".lock").read_text() == "of the user"
+
+
+def test_a_second_run_is_told_apart_from_a_folder_that_cannot_be_locked(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(CheckpointError, match=r"\.lock: cannot be locked: Is a directory"):
+        save(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"format": 2, "step": 1, "tokens": 1}', '{"format": 1, "step": -1}',
+                                     '{"format": 1, "step": true, "tokens": 1}'])  # fmt: skip
 def test_a_damaged_state_is_refused(tmp_path, content):
     save(tmp_path, 1)
     (checkpoint,) = list_checkpoints(tmp_path)

@@ -130,6 +130,18 @@ def test_no_byte_of_a_shard_can_do_more_than_end_in_an_error(tmp_path):
     assert refused > len(content) // 3
 
 
+def test_an_example_without_tokens_is_damage(tmp_path):
+    file = write(tmp_path / "corpus", EXAMPLES[:4]) / "train-00000.bin"
+    content = file.read_bytes()
+    index = np.frombuffer(content[-32:], "<u4").copy()  # where the examples end, how many tokens are of type 0
+    index[1] = index[0]
+    file.write_bytes(content[:-32] + index.tobytes())
+    shards = ExampleShards.open(tmp_path / "corpus")
+    assert len(shards.rows(np.array([0]))["input_ids"]) == 1
+    with pytest.raises(ValueError, match=r"train-00000\.bin: damaged: an example ends at the wrong place"):
+        shards.rows(np.array([0, 1]))
+
+
 def test_the_tokenizer_must_be_the_one_that_made_the_ids(tmp_path):
     folder = write(tmp_path / "corpus", EXAMPLES)
     (folder / "tokenizer" / "vocab.txt").write_bytes(b"other bytes")
@@ -161,6 +173,7 @@ LIES = {
         changed(vocabulary={"file": "/etc/passwd", "sha256": "", "size": 3}),
         "damaged: a vocabulary in '/etc/passwd'",
     ),
+    "sources that are none": (changed(sources=["x"]), "damaged: expected sources as a list of objects"),
     "shards that are none": (changed(shards=["x"]), "damaged: expected file as str"),
     "a file elsewhere": (with_shard(file="../../etc/passwd"), "damaged: a shard '../../etc/passwd'"),
     "a negative count": (with_shard(examples=-1), "expected examples as int, found -1"),

@@ -115,6 +115,14 @@ def test_added_tokens_of_a_newer_config(kind, folder):
     assert tokenizer.model_max_length == int(1e30)
 
 
+@pytest.mark.parametrize("limit", ["512", 0, -3, True, [9]])
+def test_a_length_that_is_none_is_refused(kind, folder, limit):
+    shutil.copy(VOCABULARY, folder / "vocab.txt")
+    write(folder, "tokenizer_config.json", {"model_max_length": limit})
+    with pytest.raises(CheckpointError, match="expected a number above 0 as model_max_length"):
+        kind.from_pretrained(folder)
+
+
 def test_the_length_a_model_takes_comes_from_its_config_at_last(kind, folder):
     shutil.copy(VOCABULARY, folder / "vocab.txt")
     write(folder, "config.json", {"model_type": "electra", "max_position_embeddings": 9})

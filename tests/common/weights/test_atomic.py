@@ -1,9 +1,11 @@
 """Writing: complete, or as it was before; through errors and through kills."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +94,33 @@ def test_an_existing_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="exists already"), new_folder(tmp_path / "new"):
         raise AssertionError
     assert (tmp_path / "new").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", ["missing", "new/missing"])
+def test_a_file_that_cannot_be_read_is_named_and_not_the_target(tmp_path, name):
+    write_files(tmp_path / "new", {"file": b"old"})
+    with (
+        pytest.raises(CheckpointError, match=rf"^{re.escape(str(tmp_path / name))}: No such file or directory$"),
+        new_folder(tmp_path / "new", overwrite=True),
+    ):
+        (tmp_path / name).read_bytes()
+    assert content_of(tmp_path / "new") == {"file": b"old"}
+
+
+def test_a_file_that_cannot_be_written_is_the_targets_fault(tmp_path):
+    """However its path is spelled, and whether the system names it or not."""
+
+    def fail(error, spelled):
+        with new_folder(tmp_path / "link" / "new") as folder:
+            error.filename = spelled(folder / "inner")
+            raise error
+
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for spelled in (str, lambda path: str(path.resolve()), lambda path: None):
+        with pytest.raises(CheckpointError, match=r"link/new: cannot be written: No space left on device$"):
+            fail(OSError(28, "No space left on device"), spelled)
+    assert list((tmp_path / "real").iterdir()) == []
 
 
 def test_overwriting_replaces_the_whole_folder(tmp_path):
@@ -194,3 +223,24 @@ def test_where_names_cannot_be_swapped_the_old_folder_is_moved_aside(tmp_path, m
         (temporary / "file").write_text("new")
     assert (tmp_path / "target" / "file").read_text() == "new"
     assert [item.name for item in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_link_to_a_folder_is_replaced_and_what_it_led_to_stays(tmp_path):
+    fill(tmp_path / "elsewhere", "old")
+    (tmp_path / "target").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with new_folder(tmp_path / "target", overwrite=True) as temporary:
+        (temporary / "file").write_text("new")
+    assert (tmp_path / "target" / "file").read_text() == "new"
+    assert (tmp_path / "elsewhere" / "file").read_text() == "old"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["elsewhere", "target"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "../inner"])
+def test_the_folder_that_the_program_runs_in_is_not_replaced(tmp_path, monkeypatch, name):
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "outer" / "inner")
+    with pytest.raises(CheckpointError, match="this program runs in it"), new_folder(Path(name), overwrite=True):
+        pass
+    with new_folder(Path("../beside")) as temporary:
+        (temporary / "file").write_text("new")
+    assert (tmp_path / "outer" / "beside" / "file").read_text() == "new"

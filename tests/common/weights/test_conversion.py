@@ -133,6 +133,14 @@ def test_a_folder_can_be_converted_onto_itself(tmp_path):
     assert_same_bytes(before, load_file(tmp_path / "model" / "model.safetensors"))
 
 
+def test_a_folder_around_the_source_is_not_replaced(tmp_path):
+    convert_checkpoint(GOOGLE / "init", tmp_path / "both", num_attention_heads=GOOGLE_HEADS)
+    before = files_below(tmp_path)
+    with pytest.raises(CheckpointError, match="both: holds the folder that is converted and others"):
+        convert_checkpoint(tmp_path / "both" / "discriminator", tmp_path / "both", overwrite=True)
+    assert files_below(tmp_path) == before
+
+
 def test_damage_that_shows_while_writing_leaves_nothing(tmp_path):
     for file in (GOOGLE / "init").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
