@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from electra_common import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective, generator_config_for
+from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
 from electra_common.weights.joint_loading import plan_joint_loading
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.saving import save_two_networks
@@ -49,9 +49,18 @@ class ElectraJointNetworks(nn.Module):
         # In this order parameters that both use are named after the discriminator.
         self.discriminator, self.generator = discriminator, generator
         self.objective = objective
-        main = generator if discriminator is None else discriminator
+
+    @property
+    def config(self) -> ElectraConfig:
+        """The config of the discriminator or masked language model as it is now: a vocabulary may be resized."""
+        main = self.generator if self.discriminator is None else self.discriminator
         assert main is not None  # an objective has one of the two
-        self.config = main.config
+        return main.config
+
+    def _check_pair(self) -> None:
+        """Raise ValueError where the two networks no longer go together: what is written then is never read again."""
+        if self.discriminator is not None and self.generator is not None:
+            check_pair(self.discriminator.config, self.generator.config, self.objective)
 
     @classmethod
     def from_pretrained(
@@ -118,8 +127,10 @@ class ElectraJointNetworks(nn.Module):
 
         Raises:
             CheckpointError: the folder cannot be written, or the format has no place for a tensor.
-            ValueError: the format does not hold two networks.
+            ValueError: the format does not hold two networks, or they no longer agree in what they share, as where
+                one vocabulary was resized and the other was not.
         """
+        self._check_pair()
         stored = {name: stored_network(network) for name, network in self.networks().items()}
         save_two_networks(folder, stored.get(DISCRIMINATOR), stored.get(GENERATOR), format=format)
 
@@ -131,7 +142,9 @@ class ElectraJointNetworks(nn.Module):
 
         Raises:
             CheckpointError: the folder cannot be written.
+            ValueError: the networks no longer agree in what they share.
         """
+        self._check_pair()
         for name, network in self.networks().items():
             network.save_pretrained(Path(folder) / name)
 

@@ -58,7 +58,7 @@ class ElectraForJointPreTraining(ElectraJointNetworks):
             attention_mask: [batch, length], 1 for real tokens and 0 for padding; all are real by default.
             token_type_ids: [batch, length]; 0 by default.
             masked_positions: [batch, slots], what is predicted; unused slots may point anywhere.
-            masked_labels: [batch, slots], the ids that stood there.
+            masked_labels: [batch, slots], the ids that stood there; anything where a slot is unused.
             masked_weights: [batch, slots], 1 for slots in use and 0 for others.
             corrupted_input_ids: [batch, length], what the discriminator sees; sampled by default.
             is_replaced: [batch, length], its labels; comes together with ``corrupted_input_ids``.
@@ -71,9 +71,11 @@ class ElectraForJointPreTraining(ElectraJointNetworks):
         """
         if (corrupted_input_ids is None) != (is_replaced is None):
             raise ValueError("give both corrupted_input_ids and is_replaced, or neither, to have them sampled")
+        masked_positions = _where_used(masked_positions, masked_weights)
+        masked_labels = _where_used(masked_labels, masked_weights)
         body = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "layout": layout}
         output: dict[str, Tensor] = {}
-        total = masked_weights.new_zeros(())
+        total = torch.zeros((), dtype=torch.float32, device=masked_weights.device)
         if self.generator is not None:
             logits = masked_logits(self.generator, input_ids, masked_positions, body)
             loss = self._generator_loss(logits, masked_labels, masked_weights)
@@ -114,6 +116,11 @@ class ElectraForJointPreTraining(ElectraJointNetworks):
             temperature=self.objective.temperature,
             disallowed=masked_labels if self.objective.disallow_correct else None,
         )
+
+
+def _where_used(values: Tensor, weights: Tensor) -> Tensor:
+    """Return positions or labels [batch, slots], 0 in slots that weigh nothing: what stands there need not exist."""
+    return torch.where(weights != 0, values, 0)
 
 
 def masked_logits(generator: ElectraForMaskedLM, input_ids: Tensor, positions: Tensor, body: dict[str, Any]) -> Tensor:

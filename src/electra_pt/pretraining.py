@@ -24,7 +24,7 @@ from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
-from electra_common.pretraining.starting import config_overrides, weights_to_start_from
+from electra_common.pretraining.starting import config_overrides, fresh_optimizer_named, weights_to_start_from
 from electra_pt.compiling import compile_parts
 from electra_pt.cuda_graphs import RecordedStep
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
@@ -114,7 +114,7 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
             weights_to_start_from(settings),
             generator=settings.start_generator_from,
             objective=objective,
-            **config_overrides(settings),
+            **config_overrides(settings, run.configs),
         )
     else:
         model = ElectraForJointPreTraining(*run.configs, objective)
@@ -134,7 +134,8 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[Electr
         weight_decay=recipe.weight_decay,
     )
     if run.moments is not None:
-        load_adam_state(model, optimizer, run.moments)
+        with fresh_optimizer_named(settings, run.resume_from):
+            load_adam_state(model, optimizer, run.moments)
     return model, optimizer
 
 
@@ -164,7 +165,7 @@ def compute_gradients(
         inputs = dict(micro_batch)
         generator_share, discriminator_share = (inputs.pop(name) for name in SHARES)
         with processes.gathers(network, is_last=number == len(micro_batches)):
-            with torch.autocast(processes.device.type, torch.bfloat16, run.settings.precision == "bfloat16"):
+            with _autocast(run, processes):
                 output = network(**inputs)
             generator_loss = generator_share * _or_zero(output.get("generator_loss"), totals)
             discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
@@ -182,10 +183,17 @@ def evaluate(model: ElectraForJointPreTraining, run: PretrainingRun, processes: 
     # Not worth programs of its own. Without compiled parts the compiler is not even imported.
     with torch.compiler.set_stance("force_eager") if run.settings.compile else nullcontext():
         for batch in run.held_out():
-            output = _held_out_outputs(model(**to_tensors(batch, processes.device)), batch)
-            evaluation.count(batch, {name: _to_numpy(tensor) for name, tensor in output.items()})
+            with _autocast(run, processes):
+                output = model(**to_tensors(batch, processes.device))
+            found = _held_out_outputs(output, batch)
+            evaluation.count(batch, {name: _to_numpy(tensor) for name, tensor in found.items()})
     model.train()
     return evaluation.result()
+
+
+def _autocast(run: PretrainingRun, processes: RunProcesses) -> torch.autocast:
+    """Let a call of the model compute in the run's precision, in training as in evaluation."""
+    return torch.autocast(processes.device.type, torch.bfloat16, run.settings.precision == "bfloat16")
 
 
 def _step_inputs(micro_batches: list[MicroBatch]) -> list[Arrays]:

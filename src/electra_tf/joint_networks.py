@@ -6,25 +6,47 @@ What it is not: what is computed with them, which is :mod:`electra_tf.joint_pret
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from electra_common import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective, generator_config_for
+from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
 from electra_common.weights.joint_loading import plan_joint_loading
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.saving import save_two_networks
 from electra_tf.initialization import replaced_layer
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining
 from electra_tf.pretrained import build_planned, canonical_state, stored_network
-from electra_tf.programs import build_optimizer
+from electra_tf.programs import build_optimizer, forget_programs
 
 Tensor = Any
+
+
+def _weighing_no_samples(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of Keras that refuses sample weights: without targets Keras drops them, and tells nobody."""
+    signature = inspect.signature(method)
+
+    def refusing(*arguments: Any, **named: Any) -> Any:
+        _check_unweighed(signature.bind(*arguments, **named).arguments.get("sample_weight"))
+        return method(*arguments, **named)
+
+    refusing.__name__ = method.__name__
+    refusing.__doc__ = f"Do what Keras's ``{method.__name__}`` does; raises ValueError on ``sample_weight``."
+    typed = [item.replace(annotation=Any) for item in signature.parameters.values()]
+    refusing.__signature__ = signature.replace(parameters=typed, return_annotation=Any)  # type: ignore[attr-defined]
+    return refusing
+
+
+def _check_unweighed(sample_weight: Any) -> None:
+    if sample_weight is not None:
+        raise ValueError("the joint loss takes no sample_weight: leave it out, and weigh tokens with masked_weights")
 
 
 class TFElectraJointNetworks(keras.Model):
@@ -61,16 +83,30 @@ class TFElectraJointNetworks(keras.Model):
                 replaced_layer(generator.electra, "embeddings", discriminator.electra.embeddings)
         self.discriminator, self.generator = discriminator, generator
         self.objective = objective
-        main = generator if discriminator is None else discriminator
-        assert main is not None  # an objective has one of the two
-        self.config = main.config
         self.built = True  # both networks have made their variables
+
+    @property
+    def config(self) -> ElectraConfig:
+        """The config of the discriminator or masked language model as it is now: a vocabulary may be resized."""
+        main = self.generator if self.discriminator is None else self.discriminator
+        assert main is not None  # an objective has one of the two
+        return main.config
+
+    def _check_pair(self) -> None:
+        """Raise ValueError where the two networks no longer go together: what is written then is never read again."""
+        if self.discriminator is not None and self.generator is not None:
+            check_pair(self.discriminator.config, self.generator.config, self.objective)
 
     def build(self, input_shape: Any = None) -> None:
         """Do nothing: both networks made their variables when they were made."""
 
     def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs, as plain JSON values: configs, objective, name and dtype policy."""
+        """Return what :meth:`from_config` needs, as plain JSON values: configs, objective, name and dtype policy.
+
+        Raises:
+            ValueError: the networks no longer agree in what they share, so that it could not make them again.
+        """
+        self._check_pair()
         has_own = self.objective.has_discriminator and self.objective.generator == "own"
         own = self.generator.config if has_own and self.generator is not None else None
         return {
@@ -106,15 +142,49 @@ class TFElectraJointNetworks(keras.Model):
         Args:
             force: make it anew, also where there is one.
         """
+        self._forget_resized()
         build_optimizer(self)
         return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Make what ``evaluate`` calls, as :meth:`make_train_function` does."""
+        self._forget_resized()
+        return super().make_test_function(force)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Make what ``predict`` calls, as :meth:`make_train_function` does."""
+        self._forget_resized()
+        return super().make_predict_function(force)
+
+    def _forget_resized(self) -> None:
+        """Drop what was traced with word tables that the networks no longer have: a resized half knows of no other."""
+        tables = [network.get_input_embeddings() for network in self.networks().values()]
+        before = self.__dict__.get("traced_tables", tables)  # in no list of Keras's
+        if any(table is not old for table, old in zip(tables, before, strict=True)):
+            forget_programs([self])
+        self.__dict__["traced_tables"] = tables
+
+    fit = _weighing_no_samples(keras.Model.fit)
+    evaluate = _weighing_no_samples(keras.Model.evaluate)
+    train_on_batch = _weighing_no_samples(keras.Model.train_on_batch)
+    test_on_batch = _weighing_no_samples(keras.Model.test_on_batch)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """Return the loss that the call computed; ``fit`` needs neither targets nor a loss of ``compile``."""
+        """Return the loss that the call computed, and what regularizers add to it.
+
+        Raises:
+            ValueError: ``compile`` was given a loss, or ``fit`` sample weights: the networks' losses have no use for
+                either.
+        """
+        if self._compile_loss is not None:
+            raise ValueError("the joint model computes its own loss: leave loss out of compile")
+        _check_unweighed(sample_weight)
+        loss = y_pred[0] if isinstance(y_pred, tuple) else y_pred["loss"]  # a tuple where configs say return_dict=False
         # Each replica of a distribution strategy gives its share of the mean; the optimizer adds them up.
-        return y_pred["loss"] / tf.distribute.get_strategy().num_replicas_in_sync
+        share = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        return ops.sum([share, *map(ops.sum, self.losses)])
 
     @classmethod
     def from_pretrained(
@@ -163,13 +233,14 @@ class TFElectraJointNetworks(keras.Model):
             cache_dir=cache_dir,
             local_files_only=local_files_only,
         )
-        model = cls.__new__(cls)
-        keras.Model.__init__(model)
-        model._join(
+        networks = (
             None if plan.discriminator is None else build_planned(TFElectraForPreTraining, plan.discriminator),
             None if plan.generator is None else build_planned(TFElectraForMaskedLM, plan.generator),
-            objective,
         )
+        model = cls.__new__(cls)
+        # The networks' own, for Keras's files tell one dtype of the model and of all that is in it.
+        keras.Model.__init__(model, dtype=next(network.dtype_policy for network in networks if network is not None))
+        model._join(*networks, objective)
         return model
 
     def save_pretrained(self, folder: str | Path, *, format: str = "joint") -> None:
@@ -181,8 +252,10 @@ class TFElectraJointNetworks(keras.Model):
 
         Raises:
             CheckpointError: the folder cannot be written, or the format has no place for a tensor.
-            ValueError: the format does not hold two networks.
+            ValueError: the format does not hold two networks, or they no longer agree in what they share, as where
+                one vocabulary was resized and the other was not.
         """
+        self._check_pair()
         stored = {name: stored_network(network) for name, network in self.networks().items()}
         save_two_networks(folder, stored.get(DISCRIMINATOR), stored.get(GENERATOR), format=format)
 
@@ -194,7 +267,9 @@ class TFElectraJointNetworks(keras.Model):
 
         Raises:
             CheckpointError: the folder cannot be written.
+            ValueError: the networks no longer agree in what they share.
         """
+        self._check_pair()
         for name, network in self.networks().items():
             network.save_pretrained(Path(folder) / name)
 

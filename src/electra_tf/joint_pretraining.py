@@ -62,7 +62,7 @@ class TFElectraForJointPreTraining(TFElectraJointNetworks):
             attention_mask: [batch, length], 1 for real tokens and 0 for padding; all are real by default.
             token_type_ids: [batch, length]; 0 by default.
             masked_positions: [batch, slots], what is predicted; unused slots may point anywhere.
-            masked_labels: [batch, slots], the ids that stood there.
+            masked_labels: [batch, slots], the ids that stood there; anything where a slot is unused.
             masked_weights: [batch, slots], 1 for slots in use and 0 for others.
             corrupted_input_ids: [batch, length], what the discriminator sees; sampled by default.
             is_replaced: [batch, length], its labels; comes together with ``corrupted_input_ids``.
@@ -76,6 +76,8 @@ class TFElectraForJointPreTraining(TFElectraJointNetworks):
         """
         if (corrupted_input_ids is None) != (is_replaced is None):
             raise ValueError("give both corrupted_input_ids and is_replaced, or neither, to have them sampled")
+        masked_positions = _where_used(masked_positions, masked_weights)
+        masked_labels = _where_used(masked_labels, masked_weights)
         body = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "layout": layout}
         body = {**body, "training": training}
         output: dict[str, Tensor] = {}
@@ -117,6 +119,11 @@ class TFElectraForJointPreTraining(TFElectraJointNetworks):
             temperature=self.objective.temperature,
             disallowed=masked_labels if self.objective.disallow_correct else None,
         )
+
+
+def _where_used(values: Tensor, weights: Tensor) -> Tensor:
+    """Return positions or labels [batch, slots], 0 in slots that weigh nothing: what stands there need not exist."""
+    return tf.where(tf.cast(weights, tf.float32) != 0, values, tf.zeros_like(values))
 
 
 def masked_logits(

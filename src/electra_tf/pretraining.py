@@ -19,7 +19,7 @@ from electra_common.pretraining.run import PretrainingRun, open_run
 from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
-from electra_common.pretraining.starting import config_overrides, weights_to_start_from
+from electra_common.pretraining.starting import config_overrides, fresh_optimizer_named, weights_to_start_from
 from electra_tf.dropout_seeds import dropout_seed, seed_dropout, seed_generators
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining
 from electra_tf.optimizer import TFElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
@@ -52,7 +52,13 @@ def pretrain(
     with (
         dtype_policy(settings.precision),
         open_processes() as processes,
-        open_run(settings, framework="tf", version=tf.__version__, processes=processes.description, quiet=quiet) as run,
+        open_run(
+            _possible(settings, processes),
+            framework="tf",
+            version=tf.__version__,
+            processes=processes.description,
+            quiet=quiet,
+        ) as run,
     ):
         with run.together():
             model, optimizer = start_training(run, processes)
@@ -95,7 +101,7 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[TFElec
             weights_to_start_from(settings),
             generator=settings.start_generator_from,
             objective=objective,
-            **config_overrides(settings),
+            **config_overrides(settings, run.configs),
         )
     else:
         model = TFElectraForJointPreTraining(*run.configs, objective)
@@ -112,7 +118,8 @@ def start_training(run: PretrainingRun, processes: RunProcesses) -> tuple[TFElec
         weight_decay=recipe.weight_decay,
     )
     if run.moments is not None:
-        load_adam_state(model, optimizer, run.moments)
+        with fresh_optimizer_named(settings, run.resume_from):
+            load_adam_state(model, optimizer, run.moments)
     return model, optimizer
 
 
@@ -158,6 +165,17 @@ def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes
         found = forward(to_tensors(batch))
         evaluation.count(batch, {name: ops.convert_to_numpy(tensor) for name, tensor in found.items()})
     return evaluation.result()
+
+
+def _possible(settings: RunSettings, processes: RunProcesses) -> RunSettings:
+    """Return the settings; raise ValueError where they ask for what TensorFlow cannot compute on these devices."""
+    with processes.description.together():
+        if settings.compile and processes.count > 1 and not tf.config.list_logical_devices("GPU"):
+            raise ValueError(
+                f"compile: XLA compiles no step that {processes.count} CPUs compute together; leave it out, or compute "
+                "on one"
+            )
+    return settings
 
 
 def _training_step(

@@ -50,7 +50,8 @@ def forget_programs(layers: Iterable[keras.layers.Layer]) -> None:
     for model in layers:
         if isinstance(model, keras.Model):
             model.train_function = model.test_function = model.predict_function = None
-            model.__dict__.pop("bucket_programs", None)
+            for name in ("bucket_programs", "evaluation_program"):
+                model.__dict__.pop(name, None)
 
 
 def build_optimizer(model: keras.Model) -> None:

@@ -36,6 +36,8 @@ KERAS_METHODS = {
     "own_loss": "what they call where compile was given no loss; torch users call `loss.backward()`",
     "compute_metrics": "called by fit and evaluate",
     "make_train_function": "called by fit before the first step",
+    "make_test_function": "called by evaluate, likewise",
+    "make_predict_function": "called by predict, likewise",
     "get_config": "what Keras stores of a model in a .keras file",
     "from_config": "makes it again; torch pickles or keeps a state_dict",
 }

@@ -167,15 +167,26 @@ def test_slots_at_one_position_draw_one_token():
 
 
 @CASES
-def test_unused_slots_change_nothing_wherever_they_point(case):
-    model, batch = build(case).eval(), make_batch()
+@pytest.mark.parametrize("disallow", [False, True])
+@pytest.mark.parametrize(("position", "label"), [(4, 33), (-1, -100), (99, 99)])
+def test_unused_slots_change_nothing_wherever_they_point(case, disallow, position, label):
+    model, batch = build(case, disallow_correct=disallow).eval(), make_batch()
     unused = batch["masked_weights"] == 0
     assert unused.any()
-    elsewhere = {**batch, "masked_positions": np.where(unused, 4, batch["masked_positions"]).astype(np.int32)}
-    elsewhere["masked_labels"] = np.where(unused, 33, batch["masked_labels"]).astype(np.int32)
+    elsewhere = {**batch, "masked_positions": np.where(unused, position, batch["masked_positions"]).astype(np.int32)}
+    elsewhere["masked_labels"] = np.where(unused, label, batch["masked_labels"]).astype(np.int32)
     first, second = model(**tensors(batch)), model(**tensors(elsewhere))
     for name in first.keys() - {"generator_logits"}:
         assert torch.equal(first[name], second[name]), name
+
+
+def test_losses_are_float32_whatever_the_weights_of_the_slots_are():
+    model, batch = build().eval(), tensors(make_batch())
+    expected = model(**batch).loss
+    for dtype in (torch.float64, torch.bfloat16, torch.bool):
+        found = model(**{**batch, "masked_weights": batch["masked_weights"].to(dtype)}).loss
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
 
 
 def test_no_gradient_of_the_discriminators_loss_reaches_the_generators_weights():
@@ -248,10 +259,13 @@ def test_a_pair_of_folders_and_its_errors(tmp_path):
     model.save_halves(tmp_path)
     with pytest.raises(CheckpointError, match=r"share 5 tensors, but 3 differ, such as .*ties_embeddings=False"):
         ElectraForJointPreTraining.from_pretrained(pair[0], generator=pair[1])
-    apart = ElectraForJointPreTraining.from_pretrained(
-        pair[0], generator=pair[1], objective=PretrainingObjective(ties_embeddings=False)
-    )
+    own_embeddings = PretrainingObjective(ties_embeddings=False)
+    apart = ElectraForJointPreTraining.from_pretrained(pair[0], generator=pair[1], objective=own_embeddings)
     assert "generator.electra.embeddings.word_embeddings.weight" in joint_state(apart)
+    apart.generator.resize_token_embeddings(VOCABULARY + 3)
+    apart.generator.save_pretrained(tmp_path / "resized")
+    with pytest.raises(CheckpointError, match="both networks read the same ids"):
+        ElectraForJointPreTraining.from_pretrained(pair[0], generator=tmp_path / "resized", objective=own_embeddings)
     with pytest.raises(CheckpointError, match=r"shared embeddings need the same layer_norm_eps 1e-12 and 1e-05"):
         ElectraForJointPreTraining.from_pretrained(pair[0], generator=pair[1], layer_norm_eps={"generator": 1e-5})
     other = build("one network")
@@ -265,6 +279,31 @@ def test_a_pair_of_folders_and_its_errors(tmp_path):
         CheckpointError, match=r"1 differ, such as electra\.encoder\.layer\.1\.output\.dense\.bias; generator='own'"
     ):
         ElectraForJointPreTraining.from_pretrained(pair[0], generator=pair[1], objective=one_network)
+
+
+@pytest.mark.parametrize("size", [VOCABULARY - 3, VOCABULARY + 36])
+def test_a_resized_vocabulary_is_what_a_uniform_generator_draws_from(size):
+    model, batch = build("uniform").eval(), make_batch(rows=500)
+    model.discriminator.resize_token_embeddings(size)
+    assert model.config.vocab_size == size
+    batch = {**batch, **{name: batch[name] % 50 for name in ("input_ids", "masked_labels")}}
+    output = model(**tensors(batch))
+    drawn = set(output.corrupted_input_ids[output.is_replaced == 1].tolist())
+    assert drawn == set(range(size))
+
+
+@pytest.mark.parametrize("case", ["shared embeddings", "own embeddings", "one network"])
+def test_one_half_resized_alone_is_not_written_and_both_come_back(case, tmp_path):
+    model = build(case)
+    model.generator.resize_token_embeddings(VOCABULARY + 3)
+    for save in (model.save_pretrained, model.save_halves):
+        with pytest.raises(ValueError, match="vocab_size"):
+            save(tmp_path)
+    assert not list(tmp_path.iterdir())
+    model.discriminator.resize_token_embeddings(VOCABULARY + 3)
+    model.save_pretrained(tmp_path)
+    again = ElectraForJointPreTraining.from_pretrained(tmp_path, objective=model.objective)
+    assert again.config.vocab_size == VOCABULARY + 3
 
 
 def test_a_google_checkpoint_gives_both_networks_and_overrides_are_by_network(tmp_path):

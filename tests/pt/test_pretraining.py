@@ -118,6 +118,15 @@ def test_a_run_starts_from_another_one(data, whole_run, tmp_path, capsys):
     assert "of peak)" in told
 
 
+def test_a_run_of_other_networks_starts_from_one_without_its_state_of_adam(data, whole_run, tmp_path):
+    changes, options = ("generator=uniform", "steps=13"), {"start_from": str(whole_run), "evaluate_every": 0}
+    message = "step-00000012: Adam's state does not fit the model: generator.* anew with --fresh-optimizer"
+    with pytest.raises(ValueError, match=message):
+        pretrain(tiny_settings(data, tmp_path / "run", *changes, **options), quiet=True)
+    again = tiny_settings(data, tmp_path / "run", *changes, fresh_optimizer=True, stop_at=1, **options)
+    assert pretrain(again, quiet=True).step == 1
+
+
 def test_a_run_starts_from_two_folders(data, whole_run, tmp_path):
     from electra_pt import ElectraForJointPreTraining
 
@@ -204,6 +213,20 @@ def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
     assert 0 < max(differences) < 0.05
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_evaluation_computes_in_the_precision_of_the_training(data, tmp_path, monkeypatch, precision):
+    seen, counted = set(), loop._held_out_outputs
+
+    def watched(output, batch):
+        seen.update((output["logits"].dtype, output["generator_logits"].dtype))
+        return counted(output, batch)
+
+    monkeypatch.setattr(loop, "_held_out_outputs", watched)
+    pretrain(tiny_settings(data, tmp_path, "steps=1", "warmup_steps=0", precision=precision), quiet=True)
+    assert seen == {getattr(torch, precision)}
+    assert all(np.isfinite(value) for value in read_metrics(tmp_path)[-1].metrics.values())
+
+
 def test_masks_are_left_out_where_none_of_a_step_hides_anything():
     full, short = np.ones((2, 3), np.int32), np.array([[1, 1, 1], [1, 1, 0]], np.int32)
     both = [MicroBatch({"input_ids": full, "attention_mask": mask}, 0.25, 0.5, 11) for mask in (full, short)]
@@ -257,6 +280,12 @@ def test_a_run_goes_on_from_googles_checkpoint_with_its_step_and_its_adam(tmp_pa
 def test_adam_starts_at_zero_where_that_is_asked_for_or_nothing_else_is_there(tmp_path, capsys):
     assert pretrain(settings_to_go_on(tmp_path, fresh_optimizer=True, stop_at=1)).step == 1
     assert "the weights alone; Adam starts at zero" in capsys.readouterr().err
+
+
+def test_a_masked_language_model_starts_from_the_generator_of_a_checkpoint_without_a_config(tmp_path):
+    sizes = ("hidden_size=32", "num_attention_heads=2")
+    settings = settings_to_go_on(tmp_path, "objective=mlm", *sizes, fresh_optimizer=True, stop_at=1)
+    assert pretrain(settings, quiet=True).step == 1
 
 
 @pytest.mark.parametrize(

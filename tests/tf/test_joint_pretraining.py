@@ -14,6 +14,7 @@ from support.assertions import assert_close, count_calls
 from support.fixtures import GOOGLE, GOOGLE_HEADS
 from support.joint_training import (
     CONFIG,
+    GENERATOR,
     OBJECTIVES,
     VOCABULARY,
     make_batch,
@@ -145,14 +146,16 @@ def test_slots_at_one_position_draw_one_token():
 
 @CASES
 def test_unused_slots_change_nothing_wherever_they_point(case):
-    model, batch = build(case), make_batch()
+    model, batch = build(case, disallow_correct=True), make_batch()
     unused = batch["masked_weights"] == 0
     assert unused.any()
-    elsewhere = {**batch, "masked_positions": np.where(unused, 4, batch["masked_positions"]).astype(np.int32)}
-    elsewhere["masked_labels"] = np.where(unused, 33, batch["masked_labels"]).astype(np.int32)
-    first, second = model(**tensors(batch)), model(**tensors(elsewhere))
-    for name in first.keys() - {"generator_logits"}:
-        assert np.array_equal(first[name], second[name]), name
+    first = model(**tensors(batch))
+    for position, label in ((4, 33), (-1, -100), (99, 99)):
+        positions = np.where(unused, position, batch["masked_positions"]).astype(np.int32)
+        labels = np.where(unused, label, batch["masked_labels"]).astype(np.int32)
+        second = model(**tensors({**batch, "masked_positions": positions, "masked_labels": labels}))
+        for name in first.keys() - {"generator_logits"}:
+            assert np.array_equal(first[name], second[name]), name
 
 
 def test_no_gradient_of_the_discriminators_loss_reaches_the_generators_weights():
@@ -196,6 +199,46 @@ def test_what_is_saved_comes_back(case, format, tmp_path):
     expected, found = state_of(model), state_of(again)
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("size", [VOCABULARY - 3, VOCABULARY + 36])
+def test_a_resized_vocabulary_is_what_a_uniform_generator_draws_from(size):
+    model, batch = build("uniform"), make_batch(rows=500)
+    model.discriminator.resize_token_embeddings(size)
+    assert model.config.vocab_size == size
+    batch = {**batch, **{name: batch[name] % 50 for name in ("input_ids", "masked_labels")}}
+    output = model(**tensors(batch))
+    drawn = set(output.corrupted_input_ids.numpy()[output.is_replaced.numpy() == 1].tolist())
+    assert drawn == set(range(size))
+
+
+@pytest.mark.filterwarnings(KERAS_ARRAYS)
+def test_one_half_resized_alone_is_not_written_and_both_come_back(tmp_path):
+    model = build_shallow()
+    model.generator.resize_token_embeddings(VOCABULARY + 3)
+    for save in (model.save_pretrained, model.save_halves, lambda folder: model.save(folder / "model.keras")):
+        with pytest.raises(ValueError, match="vocab_size"):
+            save(tmp_path)
+    assert not [file for file in tmp_path.iterdir() if file.stat().st_size]
+    model.discriminator.resize_token_embeddings(VOCABULARY + 3)
+    model.save_pretrained(tmp_path)
+    model.save(tmp_path / "model.keras")
+    for again in (
+        TFElectraForJointPreTraining.from_pretrained(tmp_path),
+        keras.saving.load_model(tmp_path / "model.keras"),
+    ):
+        assert again.config.vocab_size == again.generator.config.vocab_size == VOCABULARY + 3
+
+
+def test_what_was_traced_before_both_were_resized_is_traced_anew():
+    model, batch = build_shallow(), tensors(make_batch(rows=3))
+    before = model.predict(batch, batch_size=3, verbose=0)
+    for network in model.networks().values():
+        network.resize_token_embeddings(VOCABULARY + 3)
+    again, called = model.predict(batch, batch_size=3, verbose=0), model(**batch)
+    assert before["generator_logits"].shape[-1] == VOCABULARY
+    assert again["generator_logits"].shape[-1] == VOCABULARY + 3
+    assert_close("generator_logits", called.generator_logits.numpy(), again["generator_logits"], FORWARD)
 
 
 def test_a_google_checkpoint_gives_both_networks_and_a_single_one_does_not(tmp_path):
@@ -244,6 +287,44 @@ def test_fit_trains_both_networks(monkeypatch):
     still = [name for name, array in state_of(model).items() if np.array_equal(array, before[name])]
     # The keys' biases have no gradient, and 0 decays to 0.
     assert not [name for name in still if not name.endswith("key.bias")]
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "message"),
+    [
+        (None, {"sample_weight": np.zeros(5)}, "takes no sample_weight: .* masked_weights"),
+        (None, {"y": np.zeros(5), "sample_weight": np.zeros(5)}, "takes no sample_weight"),
+        ("mse", {}, "computes its own loss: leave loss out of compile"),
+    ],
+)
+def test_what_the_joint_loss_has_no_use_for_is_refused(loss, options, message):
+    model = build_shallow()
+    model.compile(optimizer="sgd", loss=loss, run_eagerly=True)
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=message):
+            call(make_batch(), verbose=0, **options)
+
+
+@pytest.mark.parametrize("as_dictionary", [True, False])
+def test_regularizers_count_in_the_loss_that_fit_sees(as_dictionary):
+    configs = (config.replace(num_hidden_layers=1, return_dict=as_dictionary) for config in (CONFIG, GENERATOR))
+    model, batch = TFElectraForJointPreTraining(*configs), recorded_batch()
+    model.compile(optimizer="sgd", run_eagerly=True)
+    plain = model.evaluate(batch, verbose=0)
+    table = model.discriminator.get_input_embeddings().embeddings
+    table.regularizer = keras.regularizers.L2(3.0)
+    penalty = 3.0 * np.square(table.numpy()).sum()
+    assert_close("loss", plain + penalty, model.evaluate(batch, verbose=0), FORWARD * penalty)
+
+
+@pytest.mark.filterwarnings(KERAS_ARRAYS)
+def test_kerass_own_files_keep_the_dtype_that_was_loaded(tmp_path):
+    build_shallow().save_pretrained(tmp_path)
+    half = TFElectraForJointPreTraining.from_pretrained(tmp_path, dtype="bfloat16")
+    half.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert half.dtype_policy.name == again.dtype_policy.name == "bfloat16"
+    assert {variable.dtype for variable in again.trainable_variables} == {"bfloat16"}
 
 
 def test_a_training_step_compiled_by_xla_gives_the_same_loss():

@@ -1,6 +1,7 @@
 """The pre-training loop in TensorFlow: it goes on bit for bit, learns, divides its batches, and stops in order."""
 
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
+from electra_common.pretraining.processes import Processes  # noqa: E402
 from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_run  # noqa: E402
 from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_tf import TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E402
 from electra_tf import pretraining as loop  # noqa: E402
 from electra_tf.pretraining import pretrain  # noqa: E402
+from electra_tf.processes import RunProcesses  # noqa: E402
 from support.fixtures import GOOGLE  # noqa: E402
 from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
@@ -118,6 +121,14 @@ def test_mixed_precision_lasts_as_long_as_the_run(data, whole_run, tmp_path):
 def test_only_pytorch_divides_a_model(data, tmp_path):
     with pytest.raises(ValueError, match="shard: only PyTorch divides networks among processes"):
         pretrain(tiny_settings(data, tmp_path / "run", shard=True), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_xla_is_refused_where_several_processors_compute_together(data, tmp_path, monkeypatch):
+    two = RunProcesses(Processes(2, (0, 1)), tf.distribute.get_strategy())
+    monkeypatch.setattr(loop, "open_processes", lambda: nullcontext(two))
+    with pytest.raises(ValueError, match="compile: XLA compiles no step that 2 CPUs compute together; leave it out"):
+        pretrain(tiny_settings(data, tmp_path / "run", compile=True), quiet=True)
     assert not (tmp_path / "run").exists()
 
 

@@ -101,14 +101,25 @@ def generator_config_for(
         raise ValueError(f"{kind} {'needs a' if takes_own else 'takes no'} generator_config")
     if generator_config is None:
         return config if objective.has_generator else None
-    if objective.shares_embeddings:
+    check_pair(config, generator_config, objective)
+    return generator_config
+
+
+def check_pair(config: ElectraConfig, generator_config: ElectraConfig, objective: PretrainingObjective) -> None:
+    """Raise ValueError unless the configs of two networks, as they are now, agree in what the objective shares.
+
+    Args:
+        config: of the discriminator.
+        generator_config: of the generator, of its own or tied.
+        objective: what the two share.
+    """
+    if objective.shares_embeddings or objective.shares_encoder:
         check_shared(config, generator_config)
     elif config.vocab_size != generator_config.vocab_size:
         raise ValueError(
             f"both networks read the same ids, but vocab_size is {config.vocab_size} in the discriminator and "
             f"{generator_config.vocab_size} in the generator"
         )
-    return generator_config
 
 
 def check_shared(config: ElectraConfig, generator_config: ElectraConfig) -> None:

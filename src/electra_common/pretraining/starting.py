@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from electra_common.config import ElectraConfig
 from electra_common.pretraining.optimizer_file import Moments
 from electra_common.pretraining.run_folder import STATE_FILE, RunState, list_checkpoints, read_checkpoint
 from electra_common.pretraining.settings import RunSettings
-from electra_common.weights.checkpoint import open_checkpoint
+from electra_common.weights.checkpoint import Checkpoint, open_checkpoint
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.optimizer_state import read_optimizer_state
 
@@ -59,18 +60,55 @@ def _stored_state(source: str) -> tuple[RunState, Moments] | None:
     return None if google is None else (RunState(google[0]), google[1])
 
 
-def config_overrides(settings: RunSettings) -> dict[str, Any]:
-    """Return the config fields that the recipe decides: dropout, and heads where no config beside the weights does."""
-    recipe = settings.recipe
-    result: dict[str, Any] = {
-        "hidden_dropout_prob": recipe.dropout,
-        "attention_probs_dropout_prob": recipe.dropout,
-    }
-    checkpoint = open_checkpoint(weights_to_start_from(settings))
-    if all(checkpoint.stored_config(item) is None for item in checkpoint.components.values()):
-        heads = {DISCRIMINATOR: recipe.num_attention_heads, GENERATOR: recipe.generator_num_attention_heads}
-        result["num_attention_heads"] = {name: heads[name] for name in checkpoint.components}
-    return result
+def config_overrides(settings: RunSettings, configs: tuple[ElectraConfig, ElectraConfig | None]) -> dict[str, Any]:
+    """Return the config fields that the recipe decides: dropout, and heads of networks whose checkpoint tells none.
+
+    Args:
+        settings: of a run that starts from weights.
+        configs: of the run: the discriminator's or masked language model's, and that of a generator of its own.
+
+    Raises:
+        CheckpointError: a checkpoint is unusable.
+    """
+    dropout = settings.recipe.dropout
+    result: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    main, own = configs
+    heads = {DISCRIMINATOR: main.num_attention_heads, GENERATOR: (own or main).num_attention_heads}
+    sources = _sources(settings)
+    checkpoints = {source: open_checkpoint(source) for source in set(sources.values())}
+    unknown = {name: heads[name] for name, source in sources.items() if not _tells_heads(checkpoints[source], name)}
+    return {**result, "num_attention_heads": unknown} if unknown else result
+
+
+def _sources(settings: RunSettings) -> dict[str, str]:
+    """Return which checkpoint each network of the objective starts from."""
+    objective = settings.recipe.pretraining_objective()
+    first = weights_to_start_from(settings)
+    sources = {DISCRIMINATOR: first} if objective.has_discriminator else {}
+    return {**sources, GENERATOR: settings.start_generator_from or first} if objective.has_generator else sources
+
+
+def _tells_heads(checkpoint: Checkpoint, network: str) -> bool:
+    """Whether a checkpoint says how many heads a network has that is made of it: of its own name, or the only one."""
+    component = checkpoint.components.get(network) or checkpoint.component()
+    return checkpoint.stored_config(component) is not None or "num_attention_heads" in component.config_fields
+
+
+@contextmanager
+def fresh_optimizer_named(settings: RunSettings, resume_from: Path | None) -> Iterator[None]:
+    """Within this block, a ValueError on Adam's state that does not fit says whose it is and how to start without it.
+
+    Args:
+        settings: of a run.
+        resume_from: the run's own checkpoint, whose state has to fit; None where others' weights are started from.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if resume_from is not None:
+            raise
+        source = weights_to_start_from(settings)
+        raise ValueError(f"{source}: {error}; start Adam and the schedule anew with --fresh-optimizer") from None
 
 
 def check_configs(found: Mapping[str, ElectraConfig], expected: Mapping[str, ElectraConfig | None]) -> None:

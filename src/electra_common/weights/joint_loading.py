@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from electra_common.config import ElectraConfig
-from electra_common.pretraining.objective import PretrainingObjective, check_shared
+from electra_common.pretraining.objective import PretrainingObjective, check_pair
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.loading import LoadPlan, plan_loading
 from electra_common.weights.names import COMPONENTS, DISCRIMINATOR, GENERATOR
@@ -87,12 +87,12 @@ def _check_sharing(plan: JointPlan, objective: PretrainingObjective) -> None:
     """Raise CheckpointError where networks that are to share weights come with different ones."""
     if plan.discriminator is None or plan.generator is None:
         return
-    if not objective.shares_embeddings and not objective.shares_encoder:
-        return
     try:
-        check_shared(plan.discriminator.config, plan.generator.config)
+        check_pair(plan.discriminator.config, plan.generator.config, objective)
     except ValueError as error:
         raise CheckpointError(f"{_sources(plan)}: {error}") from None
+    if not objective.shares_embeddings and not objective.shares_encoder:
+        return
     part = body_of if objective.shares_encoder else embeddings_of
     ours, theirs = (part(network.tensors) for network in (plan.discriminator, plan.generator))
     names = ours.keys() | theirs.keys()

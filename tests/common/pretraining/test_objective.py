@@ -3,7 +3,7 @@
 import pytest
 
 from electra_common import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective, generator_config_for
+from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
 
 CONFIG = ElectraConfig(vocab_size=31, embedding_size=6, hidden_size=10, num_attention_heads=2, intermediate_size=14)
 GENERATOR = CONFIG.replace(hidden_size=8, intermediate_size=12)
@@ -60,3 +60,11 @@ def test_the_generator_that_is_built(changes, given, expected):
 def test_configs_that_do_not_go_together(changes, given, message):
     with pytest.raises(ValueError, match=message):
         generator_config_for(CONFIG, given, PretrainingObjective(**changes))
+
+
+@pytest.mark.parametrize("changes", [{}, {"generator": "tied"}, {"ties_embeddings": False}])
+def test_networks_of_two_vocabularies_are_no_pair_whatever_they_share(changes):
+    objective = PretrainingObjective(**changes)
+    check_pair(CONFIG, GENERATOR, objective)
+    with pytest.raises(ValueError, match="vocab_size"):
+        check_pair(CONFIG, GENERATOR.replace(vocab_size=29), objective)
