@@ -6,9 +6,8 @@ What it is not: what is computed with them, which is :mod:`electra_tf.joint_pret
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,22 +28,8 @@ from electra_tf.programs import build_optimizer, forget_programs
 Tensor = Any
 
 
-def _weighing_no_samples(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of Keras that refuses sample weights: without targets Keras drops them, and tells nobody."""
-    signature = inspect.signature(method)
-
-    def refusing(*arguments: Any, **named: Any) -> Any:
-        _check_unweighed(signature.bind(*arguments, **named).arguments.get("sample_weight"))
-        return method(*arguments, **named)
-
-    refusing.__name__ = method.__name__
-    refusing.__doc__ = f"Do what Keras's ``{method.__name__}`` does; raises ValueError on ``sample_weight``."
-    typed = [item.replace(annotation=Any) for item in signature.parameters.values()]
-    refusing.__signature__ = signature.replace(parameters=typed, return_annotation=Any)  # type: ignore[attr-defined]
-    return refusing
-
-
 def _check_unweighed(sample_weight: Any) -> None:
+    """Refuse sample weights: without targets Keras drops them, and tells nobody."""
     if sample_weight is not None:
         raise ValueError("the joint loss takes no sample_weight: leave it out, and weigh tokens with masked_weights")
 
@@ -164,10 +149,15 @@ class TFElectraJointNetworks(keras.Model):
             forget_programs([self])
         self.__dict__["traced_tables"] = tables
 
-    fit = _weighing_no_samples(keras.Model.fit)
-    evaluate = _weighing_no_samples(keras.Model.evaluate)
-    train_on_batch = _weighing_no_samples(keras.Model.train_on_batch)
-    test_on_batch = _weighing_no_samples(keras.Model.test_on_batch)
+    def fit(self, *arguments: Any, **named: Any) -> Any:
+        """Train as Keras does; raises ValueError on ``sample_weight``."""
+        _check_unweighed(named.get("sample_weight"))
+        return super().fit(*arguments, **named)
+
+    def evaluate(self, *arguments: Any, **named: Any) -> Any:
+        """Evaluate as Keras does; raises ValueError on ``sample_weight``."""
+        _check_unweighed(named.get("sample_weight"))
+        return super().evaluate(*arguments, **named)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

@@ -35,6 +35,8 @@ KERAS_METHODS = {
     "compute_loss": "called by fit and evaluate",
     "own_loss": "what they call where compile was given no loss; torch users call `loss.backward()`",
     "compute_metrics": "called by fit and evaluate",
+    "fit": "Keras's, which refuses what the joint loss has no use for; torch users write the loop",
+    "evaluate": "likewise",
     "make_train_function": "called by fit before the first step",
     "make_test_function": "called by evaluate, likewise",
     "make_predict_function": "called by predict, likewise",
