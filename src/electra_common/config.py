@@ -178,7 +178,7 @@ class ElectraConfig:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Build a config from JSON text; raises ValueError on anything unusable."""
-        from electra_common.config_json import parse_json_object
+        from electra_common.json_files import parse_json_object
 
         return cls.from_dict(parse_json_object(text))
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
+from electra_common.json_files import read_json_file
 from electra_common.weights.errors import CheckpointError
 
 MODEL_TYPE: Final = "electra"
-MAX_DEPTH: Final = 64
 MAX_CONFIG_BYTES: Final = 1 << 20  # the released configs have under 700 bytes; nothing honest comes near a megabyte
-LONGEST_REASON: Final = 300  # a key that an error names may be as long as the file
 
 # What transformers 4.57 writes into every ELECTRA config.
 _ALWAYS_WRITTEN: Final = frozenset(
@@ -37,80 +35,9 @@ _NOT_IN_JSON: Final = frozenset({"attn_implementation", "extra", "file_keys", "n
 _REFUSED_UNLESS_EMPTY: Final = ("pruned_heads", "quantization_config")
 
 
-def parse_json_object(text: str) -> dict[str, Any]:
-    """Parse JSON text that must be an object with no key twice and finite numbers; raises ValueError."""
-    try:
-        values = json.loads(
-            text,
-            object_pairs_hook=_object_without_duplicates,
-            parse_float=_finite_number,
-            parse_constant=_finite_number,  # NaN and Infinity, which Python reads and JSON does not know
-        )
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"expected a JSON object, found {type(values).__name__}")
-    _check_depth(values)
-    return values
-
-
-def _object_without_duplicates(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key {key!r} stands twice in one JSON object")
-        result[key] = value
-    return result
-
-
-def _finite_number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:40]} is not finite")
-    return value
-
-
-def _check_depth(values: dict[str, Any]) -> None:
-    """Refuse what Python can read but, called from deeper in a program, not write again."""
-    level: list[Any] = [values]
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for parent in level
-            for item in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return
-    raise ValueError(f"the JSON is nested too deeply (more than {MAX_DEPTH} levels)")
-
-
 def format_json(values: Mapping[str, Any]) -> str:
     """Return JSON text as transformers writes it: sorted keys, indent 2, a final newline."""
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
-
-
-def read_json_file(file: Path, most_bytes: int, of: str) -> dict[str, Any]:
-    """Read a small JSON file that may come from anyone; raises CheckpointError.
-
-    Args:
-        file: to read.
-        most_bytes: a larger one is refused, and no more of it is read.
-        of: what such a file says something of, for the error: ``"ELECTRA config"``.
-    """
-    if file.exists() and not file.is_file():  # opening a pipe would wait for ever
-        raise CheckpointError(f"{file}: not a regular file")
-    try:
-        with open(file, "rb") as stream:
-            content = stream.read(most_bytes + 1)
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from None
-    if len(content) > most_bytes:
-        raise CheckpointError(f"{file}: more than {most_bytes} bytes, which no {of} has")
-    try:
-        return parse_json_object(content.decode("utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file}: {str(error)[:LONGEST_REASON]}") from None
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

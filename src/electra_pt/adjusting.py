@@ -133,7 +133,7 @@ def _tables(embeddings: Any) -> list[Any]:
     return [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
 
 
-def _resized_table(table: nn.Embedding, config: ElectraConfig) -> Embedding:
+def _resized_table(table: nn.Embedding, config: ElectraConfig) -> nn.Embedding:
     """Return a table [new vocabulary, embedding] with the rows that both have."""
     old = table.weight
     new = Embedding(config.vocab_size, old.shape[1], padding_idx=table.padding_idx, device=old.device, dtype=old.dtype)

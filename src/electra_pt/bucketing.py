@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from electra_common.length_buckets import (
 )
 from electra_pt.pretrained import ElectraPreTrainedModel
 
+_OF_TOKENS: Final = ("last_hidden_state", "logits", "start_logits", "end_logits", "hidden_states")
+
 
 @torch.inference_mode()
 def predict_in_buckets(
@@ -31,7 +33,8 @@ def predict_in_buckets(
     """Return what a model computes for padded rows, each computed in a batch of rows of like length.
 
     Args:
-        model: any but one for multiple choice, run in the mode it is in; evaluation mode is what you want.
+        model: any but one for multiple choice or with Google's head for answers, run in the mode it is in; evaluation
+            mode is what you want.
         inputs: [rows, length] each, ``attention_mask`` among them; no labels.
         boundaries: the lengths of batches, ascending; each is a program for a compiler. None for batches as long as
             their longest row, or with ``jit_compile`` for 16, 32, 64, 128, 256 and 512.
@@ -42,10 +45,11 @@ def predict_in_buckets(
         ``{output: [rows, ...]}`` in the order of the inputs, 0 beyond the length that a row was cut to.
 
     Raises:
-        ValueError: there is no mask, an input has another shape, or a row is longer than the last boundary.
+        ValueError: there is no mask, an input has another shape, a row is longer than the last boundary, or the model
+            gives what is neither one for each token nor, of a sequence classifier, for each row.
     """
     rows, length = inputs["attention_mask"].shape if "attention_mask" in inputs else (0, 0)
-    whole = BucketedOutputs(type(model).__name__, rows, length)
+    whole = BucketedOutputs(model.architecture, rows, length)
     device = next(model.parameters()).device
     run = torch.compile(model) if jit_compile else model
     if boundaries is None and jit_compile:
@@ -55,5 +59,15 @@ def predict_in_buckets(
         output = run(
             **{name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in batch.items()}
         )
-        whole.place(bucket, {name: tensor.float().cpu().numpy() for name, tensor in output.flat().items()})
+        flat = output.flat()
+        _check_outputs(flat, ("logits",) if not whole.is_per_token else _OF_TOKENS)
+        whole.place(bucket, {name: tensor.float().cpu().numpy() for name, tensor in flat.items()})
     return whole.outputs
+
+
+def _check_outputs(output: Mapping[str, Any], placed: Sequence[str]) -> None:
+    if others := [name for name in output if name.partition("/")[0] not in placed]:
+        raise ValueError(
+            f"predict_in_buckets puts together {', '.join(placed)} of this model, found {others[0]} too: leave it out, "
+            "or call the model on padded rows"
+        )

@@ -133,18 +133,21 @@ class ElectraDecoder(nn.Module):
         output_hidden_states: bool = False,
     ) -> DecoderOutput:
         causal = causal_mask(attention_mask, hidden_states.shape[1], past_length(past_key_values), hidden_states.device)
-        bias = PaddedLayout.from_mask(causal, hidden_states.dtype).attention_bias
-        source_bias = PaddedLayout.from_mask(encoder_attention_mask, hidden_states.dtype).attention_bias
+        own = PaddedLayout.from_mask(causal, hidden_states.dtype)
+        blind = None if attention_mask is None else own.blind_queries  # there are some behind padding on the left alone
+        source = PaddedLayout.from_mask(encoder_attention_mask, hidden_states.dtype)
         recomputes = self.recomputes and self.training and torch.is_grad_enabled()
         all_hidden_states = [hidden_states] if output_hidden_states else []
         attentions, cross_attentions, present = [], [], []
         for index, layer in enumerate(self.layer):
             known = past_key_values[index] if past_key_values else ()
-            layouts: list[CausalLayout | CrossLayout] = [
-                CausalLayout(bias, has_blind_queries=attention_mask is not None, past=known[:2])  # padding on the left
-            ]
+            layouts: list[CausalLayout | CrossLayout] = [CausalLayout(own.attention_bias, blind, past=known[:2])]
             if encoder_hidden_states is not None or known[2:]:
-                layouts.append(CrossLayout(source_bias, states=encoder_hidden_states, past=known[2:]))
+                layouts.append(
+                    CrossLayout(
+                        source.attention_bias, source.blind_queries, states=encoder_hidden_states, past=known[2:]
+                    )
+                )
             if recomputes:
                 hidden_states, weights, cross_weights = checkpoint(
                     layer, hidden_states, *layouts, output_attentions=output_attentions, use_reentrant=False

@@ -9,6 +9,7 @@ import torch
 
 from electra_common import ElectraConfig, ElectraTokenizerFast
 from electra_common.tasks.fine_tuned import FineTuned
+from electra_common.tasks.job import check_precision
 from electra_common.tasks.task_file import read_task_file
 from electra_pt.fine_tuning import task_class
 from electra_pt.prepacking import prepack_weights
@@ -26,8 +27,10 @@ def open_fine_tuned(folder: str | Path, *, batch_size: int | None = None, precis
         precision: ``"float32"``, or ``"bfloat16"`` for the arithmetic of layers.
 
     Raises:
+        ValueError: there is no such precision.
         CheckpointError: the folder holds no such model, or it is damaged.
     """
+    check_precision(precision)
     task_file = read_task_file(folder)
     config = ElectraConfig.from_pretrained(folder).replace(architectures=(task_file.task.architecture,))
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -151,8 +151,9 @@ def train(model: ElectraPreTrainedModel, optimizer: ElectraAdam, run: FineTuning
             with run.together():
                 means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
                 run.log({**means, "learning_rate": run.learning_rate(step)})
-                if run.evaluates_now:
-                    run.evaluate(predict, model.save_pretrained)
+            if run.evaluates_now:
+                run.evaluate(predict, model.save_pretrained)
+            with run.together():
                 if run.saves_now:
                     run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
             sums, steps = torch.zeros_like(sums), 0

@@ -13,6 +13,8 @@ the word table's padding row                0 (transformers; it never gets a gra
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,14 @@ GLOROT_MODULES = (
 
 
 class Linear(nn.Linear):
-    """A linear layer that draws nothing on the meta device, where loading builds models."""
+    """Makes a plain ``nn.Linear`` that draws nothing on the meta device, where loading builds models.
+
+    Once it is made it is of torch's own class: quantization and other tools look for that one and no other.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.__class__ = nn.Linear  # type: ignore[assignment]
 
     def reset_parameters(self) -> None:
         """Draw the weights as torch does, unless there is no memory behind them."""
@@ -35,7 +44,14 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """An embedding that draws nothing on the meta device: drawing there imports torch's compiler, for over a second."""
+    """Makes a plain ``nn.Embedding`` that draws nothing on the meta device.
+
+    Drawing there imports torch's compiler, for over a second.
+    """
+
+    def __init__(self, entries: int, width: int, *, padding_idx: int | None = None, **options: Any) -> None:
+        super().__init__(entries, width, padding_idx, **options)
+        self.__class__ = nn.Embedding  # type: ignore[assignment]
 
     def reset_parameters(self) -> None:
         """Draw the weights as torch does, unless there is no memory behind them."""

@@ -31,12 +31,13 @@ class PaddedLayout:
         attention_bias: None if every token may attend to every token, else [batch, 1, 1 or length, length]: 0 where
             attending is allowed, the smallest number of the dtype where it is not (transformers' rule; Google adds
             -10000, which gives the same probabilities).
-        has_blind_queries: whether a token may have nothing to attend to, as in a row of nothing but padding. Torch's
-            fused attention gives wrong gradients there.
+        blind_queries: None, or [batch, 1, 1 or length, 1]: true for a token that has nothing to attend to, as in a row
+            of nothing but padding. It attends to everything equally, but torch's fused attention gives wrong gradients
+            of that. None too where no gradients are computed.
     """
 
     attention_bias: Tensor | None
-    has_blind_queries: bool = False
+    blind_queries: Tensor | None = None
 
     @classmethod
     def from_mask(cls, attention_mask: Tensor | None, dtype: torch.dtype) -> PaddedLayout:
@@ -50,8 +51,7 @@ class PaddedLayout:
             return cls(None)
         mask = attention_mask[:, None, None, :] if attention_mask.dim() == 2 else attention_mask[:, None, :, :]
         bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-        is_blind = _is_visible(mask) and not bool((mask != 0).any(dim=-1).all())
-        return cls(bias.masked_fill(mask == 0, torch.finfo(dtype).min), is_blind)
+        return cls(bias.masked_fill(mask == 0, torch.finfo(dtype).min), _blind_queries(mask))
 
     def last_queries(self, hidden_states: Tensor) -> Tensor:
         """Return those of the hidden states that the last layer computes: here all of them."""
@@ -76,17 +76,32 @@ class PaddedLayout:
         query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))  # [batch, heads, length, size]
         # Torch has no fused attention with dropout on a CPU; step by step, the mask is drawn more quickly.
         is_slow = dropout > 0 and query.device.type == "cpu"
-        is_wrong = self.has_blind_queries and query.requires_grad
-        if not (return_weights or is_slow or is_wrong):
-            gathered = F.scaled_dot_product_attention(
-                query, key, value, attn_mask=self.attention_bias, dropout_p=dropout
-            )
+        is_wrong = self._spoils_gradients(query, key, value)
+        if not (return_weights or is_slow or (is_wrong and not _is_recorded())):
+            query, bias = self._seeing(query) if is_wrong else (query, self.attention_bias)
+            gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
             return gathered.transpose(1, 2), None
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # [batch, heads, length, length]
         if self.attention_bias is not None:
             scores = scores + self.attention_bias
         weights = dropped(scores.softmax(dim=-1), dropout)
         return (weights @ value).transpose(1, 2), weights if return_weights else None
+
+    def _spoils_gradients(self, *inputs: Tensor) -> bool:
+        """Whether a gradient of fused attention to these would be wrong."""
+        is_trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        return self.blind_queries is not None and is_trained
+
+    def _seeing(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Return queries and a bias for fused attention that gives the same values, and gradients that are right.
+
+        For programs that have to serve every mask: step by step, attention would take them more time and memory. A
+        query of 0 without a bias attends to everything equally too; it has, and gives the keys, a gradient of 0, where
+        step by step they get that of scores which the smallest number has swallowed.
+        """
+        assert self.blind_queries is not None
+        assert self.attention_bias is not None
+        return query.masked_fill(self.blind_queries, 0.0), self.attention_bias.masked_fill(self.blind_queries, 0.0)
 
 
 @dataclass(eq=False)  # not frozen: torch.compile looks at all that is in a frozen one, at what it does not need too
@@ -271,6 +286,18 @@ class FirstTokensLayout(PackedLayout):
         return packed.shape[0] == self.index.shape[0]
 
 
+def _blind_queries(mask: Tensor) -> Tensor | None:
+    """[batch, 1, 1 or length, tokens] -> [batch, 1, 1 or length, 1], true where nothing may be attended to, or None.
+
+    None where there is no such query, or where no gradient could go wrong. What a compiler records has to serve all
+    masks. A CUDA graph has to be as the calls before it, which looked: it holds for masks without such queries.
+    """
+    if not torch.is_grad_enabled() or mask.device.type == "meta" or _is_captured(mask):
+        return None
+    blind = (mask == 0).all(dim=-1, keepdim=True)
+    return None if _is_visible(mask) and not blind.any() else blind
+
+
 def _is_full(mask: Tensor) -> bool:
     """Whether nothing is masked."""
     return _is_visible(mask) and bool(mask.all())
@@ -278,9 +305,17 @@ def _is_full(mask: Tensor) -> bool:
 
 def _is_visible(mask: Tensor) -> bool:
     """Whether to look at a mask's numbers: outside of what is recorded. A GPU has to be waited for."""
-    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    is_captured = mask.is_cuda and torch.cuda.is_current_stream_capturing()
-    return mask.device.type != "meta" and not is_recorded and not is_captured
+    return mask.device.type != "meta" and not _is_recorded() and not _is_captured(mask)
+
+
+def _is_recorded() -> bool:
+    """Whether a program is being made of what is computed."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _is_captured(mask: Tensor) -> bool:
+    """Whether a CUDA graph is being recorded."""
+    return mask.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _has_kernel(query: Tensor) -> bool:

@@ -17,7 +17,7 @@ def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask
     Args:
         logits: [batch, length].
         labels: [batch, length], 1 where the token was replaced.
-        attention_mask: [batch, length], 1 for real tokens; all are real by default.
+        attention_mask: [batch or 1, length], 1 for real tokens; all are real by default.
 
     Raises:
         ValueError: the mask is one for each query; it does not say which tokens are real.
@@ -25,7 +25,8 @@ def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask
     if attention_mask is not None and len(attention_mask.shape) != 2:
         raise ValueError(f"the loss needs a mask of [batch, length], found {list(attention_mask.shape)}")
     losses = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
-    weights = torch.ones_like(losses) if attention_mask is None else attention_mask.to(losses.dtype)
+    # One mask for all rows counts once a row.
+    weights = torch.ones_like(losses) if attention_mask is None else attention_mask.to(losses.dtype).expand_as(losses)
     return weighted_mean(losses, weights)
 
 
@@ -34,9 +35,15 @@ def classification_loss(logits: Tensor, labels: Tensor, weights: Tensor | None =
 
     Args:
         logits: [..., classes].
-        labels: [...], class numbers or token ids; -100 where nothing is to be predicted.
+        labels: [...] or [..., 1], class numbers or token ids; -100 where nothing is to be predicted.
         weights: [...], how much each label counts; 1 by default.
+
+    Raises:
+        ValueError: the labels have another shape than the logits without their classes.
     """
+    if labels.dim() == logits.dim() and labels.shape[-1] == 1:
+        labels = labels.squeeze(-1)  # [..., 1] -> [...]
+    check_label_shape(labels.shape, logits.shape[:-1])
     labelled = labels != IGNORED_LABEL
     flat = F.cross_entropy(
         logits.float().flatten(0, -2),  # [labels, classes]

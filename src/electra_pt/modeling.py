@@ -16,7 +16,10 @@ from electra_pt.heads import ElectraDiscriminatorPredictions, ElectraGeneratorPr
 from electra_pt.initialization import Linear
 from electra_pt.layout import PackedLayout, PaddedLayout
 from electra_pt.losses import classification_loss, replaced_token_detection_loss
+from electra_pt.outputs import register_outputs
 from electra_pt.pretrained import ElectraPreTrainedModel
+
+register_outputs()
 
 
 class ElectraModel(ElectraPreTrainedModel):

@@ -25,7 +25,6 @@ from electra_pt.encoder import (
     ElectraResidualOutput,
     ElectraSelfAttention,
 )
-from electra_pt.initialization import Linear
 from electra_pt.layout import PaddedLayout
 from electra_pt.normalization import LayerNorm
 
@@ -56,7 +55,7 @@ def prepack_weights(model: nn.Module) -> None:
         ValueError: the model has no linear layer of this package, torch was built without oneDNN, or a weight is not
             float32 on the CPU.
     """
-    layers: list[Any] = [module for module in model.modules() if type(module) in (Linear, _PrepackedLinear)]
+    layers = _linear_layers(model)
     if not layers:
         raise ValueError("prepack_weights expects a model of electra_pt, found one without any of its linear layers")
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -84,7 +83,19 @@ def undo_prepacking(model: nn.Module) -> None:
         if isinstance(module, _Packed):
             for name in [name for name in vars(module) if name.startswith(_PACKED)]:
                 delattr(module, name)
-            module.__class__ = Linear if isinstance(module, Linear) else ElectraLayer  # type: ignore[assignment]
+            module.__class__ = nn.Linear if isinstance(module, nn.Linear) else ElectraLayer  # type: ignore[assignment]
+
+
+def _linear_layers(model: nn.Module) -> list[Any]:
+    """Return the linear layers of modules of this package; others inside of the same model are their owner's."""
+    package = __name__.partition(".")[0]
+    owners = [
+        module
+        for module in model.modules()
+        if any(base.__module__.partition(".")[0] == package for base in type(module).__mro__)
+    ]
+    children = dict.fromkeys(child for owner in owners for child in owner.children())
+    return [child for child in children if type(child) in (nn.Linear, _PrepackedLinear)]
 
 
 class _Packed(nn.Module):
@@ -101,7 +112,7 @@ class _Packed(nn.Module):
         self.pack()
 
 
-class _PrepackedLinear(_Packed, Linear):
+class _PrepackedLinear(_Packed, nn.Linear):
     """A linear layer that multiplies with a copy of its weight, which no other program can read."""
 
     packed: Tensor
@@ -184,7 +195,7 @@ class _Inside:
 
     def __init__(self, layer: ElectraLayer) -> None:
         self.parts = _parts_as_built(layer)
-        linear = [part for part in self.parts if isinstance(part, Linear)]
+        linear = [part for part in self.parts if isinstance(part, nn.Linear)]
         norms = self.norm_modules = [part for part in self.parts if isinstance(part, LayerNorm)]
         self.self_attention = layer.attention.self
         self.norms = [(list(norm.normalized_shape), norm.weight, norm.bias, norm.eps) for norm in norms]
@@ -287,7 +298,7 @@ def _choose_products_of_few(layers: Sequence[Any]) -> None:
 
 
 def _seconds(products: Sequence[_Products]) -> float:
-    states = torch.zeros(_FEW_ROWS // 2, products[0].width)
+    states = torch.zeros(_FEW_ROWS // 2, products[0].width, dtype=torch.float32)  # whatever the default is
     started = time.perf_counter()
     for of_layer in products:
         of_layer.projected(states)

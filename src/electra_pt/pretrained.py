@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from electra_common import ElectraConfig, LoadReport
 from electra_common.weights.loading import LoadPlan, plan_loading
-from electra_common.weights.names import TIED_VOCABULARY_WEIGHT
-from electra_common.weights.saving import save_folder
+from electra_common.weights.names import ARCHITECTURE_PARTS, TIED_VOCABULARY_WEIGHT
+from electra_common.weights.saving import config_as_saved, save_folder
 from electra_common.weights.tensors import Array, StoredTensor
 from electra_pt.adjusting import AdjustableModel
 from electra_pt.initialization import initialize_module, initialize_weights
@@ -30,6 +30,13 @@ class ElectraPreTrainedModel(AdjustableModel):
 
     # Where this class's own parameter names lack the canonical prefix.
     is_body = False
+    # What checkpoints call this class; a user's own subclass is called as the class that it is made of.
+    architecture = "ElectraPreTrainedModel"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__name__ in ARCHITECTURE_PARTS:
+            cls.architecture = cls.__name__
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -85,7 +92,7 @@ class ElectraPreTrainedModel(AdjustableModel):
         """
         plan = plan_loading(
             name_or_path,
-            cls.__name__,
+            cls.architecture,
             config=config,
             component=component,
             dtype=str(dtype).removeprefix("torch.") if dtype is not None else None,
@@ -106,17 +113,21 @@ class ElectraPreTrainedModel(AdjustableModel):
                 ``"npz"`` or ``"joint"`` (ours, with a place for a second network).
 
         Raises:
-            CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.
+            CheckpointError: the folder cannot be written, the format has no place for a tensor or its dtype, or the
+                weights are not those that its class and config have, as with adapters that were not merged.
             ValueError: the format is not known.
         """
         save_folder(folder, *stored_network(self), format=format)
 
 
 def stored_network(model: ElectraPreTrainedModel) -> tuple[ElectraConfig, dict[str, StoredTensor]]:
-    """Return the config of a model as it is saved, and its tensors by canonical name."""
+    """Return the config of a model as it is saved, and its tensors by canonical name.
+
+    Raises:
+        CheckpointError: the weights are not those that the model's class and config have.
+    """
     tensors = {name: _stored(name, tensor) for name, tensor in canonical_state(model).items()}
-    dtypes = sorted({tensor.dtype for tensor in tensors.values()})
-    return model.config.replace(architectures=(type(model).__name__,), dtype=dtypes[0]), tensors
+    return config_as_saved(model.config, model.architecture, tensors), tensors
 
 
 def canonical_state(model: ElectraPreTrainedModel) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ def predict_rows(
         arrays, _ = pad_rows(batch, pad_token_id=model.config.pad_token_id or 0)
         with torch.autocast(device.type, torch.bfloat16, precision == "bfloat16"):
             outputs = _outputs(model, to_tensors(arrays, device))
-        for number, output in zip(numbers, outputs_of_rows(outputs, batch, type(model).__name__), strict=True):
+        for number, output in zip(numbers, outputs_of_rows(outputs, batch, model.architecture), strict=True):
             found[number] = output
     model.train(was_training)
     return found

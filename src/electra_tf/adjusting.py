@@ -68,7 +68,7 @@ class TFAdjustableModel(keras.Model):
                 head.resize(config)
             self.config = encoder_of(self).config = config
             # What was traced still has the old table in it.
-            forget_programs([self])
+            forget_programs(self._flatten_layers())
         return self.get_input_embeddings()
 
     def tie_weights(self) -> None:
@@ -80,6 +80,7 @@ class TFAdjustableModel(keras.Model):
         if head is not None:
             head.tie()
             self.config = encoder_of(self).config = self.config.replace(tie_word_embeddings=True)
+            forget_programs(self._flatten_layers())
 
     def num_parameters(self, *, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return how many numbers the model has; a tied projection counts once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,9 @@ from electra_common.length_buckets import (
     real_lengths,
 )
 from electra_tf.pretrained import TFElectraPreTrainedModel
+from electra_tf.programs import forget_outdated_programs
+
+_OF_TOKENS: Final = ("last_hidden_state", "logits", "start_logits", "end_logits", "hidden_states")
 
 
 def predict_in_buckets(
@@ -31,7 +34,7 @@ def predict_in_buckets(
     """Return what a model computes for padded rows, each computed in a batch of rows of like length.
 
     Args:
-        model: any but one for multiple choice, run without dropout.
+        model: any but one for multiple choice or with Google's head for answers, run without dropout.
         inputs: [rows, length] each, ``attention_mask`` among them; no labels.
         boundaries: the lengths of batches, ascending; each is a program for a compiler. None for batches as long as
             their longest row, or with ``jit_compile`` for 16, 32, 64, 128, 256 and 512.
@@ -42,24 +45,35 @@ def predict_in_buckets(
         ``{output: [rows, ...]}`` in the order of the inputs, 0 beyond the length that a row was cut to.
 
     Raises:
-        ValueError: there is no mask, an input has another shape, or a row is longer than the last boundary.
+        ValueError: there is no mask, an input has another shape, a row is longer than the last boundary, or the model
+            gives what is neither one for each token nor, of a sequence classifier, for each row.
     """
     rows, length = inputs["attention_mask"].shape if "attention_mask" in inputs else (0, 0)
-    whole = BucketedOutputs(type(model).__name__.removeprefix("TF"), rows, length)
+    whole = BucketedOutputs(model.architecture, rows, length)
     if boundaries is None and jit_compile:
         boundaries = DEFAULT_BOUNDARIES
     run = _program(model, inputs, jit_compile, has_any_shape=boundaries is None)
     for bucket in plan_buckets(real_lengths(inputs), boundaries, batch_size):
         batch = cut_batch(inputs, bucket, bucket.rows.size if boundaries is None else batch_size)
         output = run({name: ops.convert_to_tensor(array) for name, array in batch.items()})
+        _check_outputs(output, ("logits",) if not whole.is_per_token else _OF_TOKENS)
         whole.place(bucket, {name: np.asarray(ops.cast(tensor, "float32")) for name, tensor in output.items()})
     return whole.outputs
+
+
+def _check_outputs(output: Mapping[str, Any], placed: Sequence[str]) -> None:
+    if others := [name for name in output if name.partition("/")[0] not in placed]:
+        raise ValueError(
+            f"predict_in_buckets puts together {', '.join(placed)} of this model, found {others[0]} too: leave it out, "
+            "or call the model on padded rows"
+        )
 
 
 def _program(
     model: TFElectraPreTrainedModel, inputs: Mapping[str, NDArray[Any]], jit_compile: bool, has_any_shape: bool
 ) -> Any:
     """Return the model as a graph that the model keeps: tracing a shape takes longer than computing a batch of it."""
+    forget_outdated_programs(model)
     # Past Keras, which would look for weights in an attribute and export the functions it finds.
     programs = model.__dict__.setdefault("bucket_programs", {})
     signature = None

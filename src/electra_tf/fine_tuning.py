@@ -158,8 +158,9 @@ def train(
             with run.together():
                 means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
                 run.log({**means, "learning_rate": run.learning_rate(step)})
-                if run.evaluates_now:
-                    run.evaluate(predict, model.save_pretrained)
+            if run.evaluates_now:
+                run.evaluate(predict, model.save_pretrained)
+            with run.together():
                 if run.saves_now:
                     run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
             sums, steps = tf.zeros_like(sums), 0

@@ -56,8 +56,8 @@ class TFElectraAnswerHead(keras.layers.Layer):
         start_logits = ops.squeeze(self.start_classifier(hidden_states), -1) + outside  # [batch, length]
         found = {"start_logits": start_logits}
         if start_positions is None:
-            size = start_logits.shape[1]
-            size = BEAM_SIZE if size is None else min(BEAM_SIZE, size)
+            size = ops.shape(start_logits)[1]  # a tensor where a graph does not know it yet
+            size = min(BEAM_SIZE, size) if isinstance(size, int) else ops.minimum(BEAM_SIZE, size)
             log_probs, starts = ops.top_k(ops.log_softmax(start_logits, -1), size)  # [batch, beam]
             ends = self._end_logits(hidden_states, starts, outside)  # [batch, beam, length]
             end_log_probs, end_index = ops.top_k(ops.log_softmax(ends, -1), size)  # [batch, beam, beam]

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import keras
-import tensorflow as tf
-from keras import ops
 
 from electra_common import ElectraConfig
 from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
@@ -23,7 +21,7 @@ from electra_common.weights.saving import save_two_networks
 from electra_tf.initialization import replaced_layer
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining
 from electra_tf.pretrained import build_planned, canonical_state, stored_network
-from electra_tf.programs import build_optimizer, forget_programs
+from electra_tf.programs import build_optimizer, forget_outdated_programs, replica_share
 
 Tensor = Any
 
@@ -127,27 +125,19 @@ class TFElectraJointNetworks(keras.Model):
         Args:
             force: make it anew, also where there is one.
         """
-        self._forget_resized()
+        forget_outdated_programs(self)
         build_optimizer(self)
         return super().make_train_function(force)
 
     def make_test_function(self, force: bool = False) -> Any:
         """Make what ``evaluate`` calls, as :meth:`make_train_function` does."""
-        self._forget_resized()
+        forget_outdated_programs(self)
         return super().make_test_function(force)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """Make what ``predict`` calls, as :meth:`make_train_function` does."""
-        self._forget_resized()
+        forget_outdated_programs(self)
         return super().make_predict_function(force)
-
-    def _forget_resized(self) -> None:
-        """Drop what was traced with word tables that the networks no longer have: a resized half knows of no other."""
-        tables = [network.get_input_embeddings() for network in self.networks().values()]
-        before = self.__dict__.get("traced_tables", tables)  # in no list of Keras's
-        if any(table is not old for table, old in zip(tables, before, strict=True)):
-            forget_programs([self])
-        self.__dict__["traced_tables"] = tables
 
     def fit(self, *arguments: Any, **named: Any) -> Any:
         """Train as Keras does; raises ValueError on ``sample_weight``."""
@@ -172,9 +162,7 @@ class TFElectraJointNetworks(keras.Model):
             raise ValueError("the joint model computes its own loss: leave loss out of compile")
         _check_unweighed(sample_weight)
         loss = y_pred[0] if isinstance(y_pred, tuple) else y_pred["loss"]  # a tuple where configs say return_dict=False
-        # Each replica of a distribution strategy gives its share of the mean; the optimizer adds them up.
-        share = loss / tf.distribute.get_strategy().num_replicas_in_sync
-        return ops.sum([share, *map(ops.sum, self.losses)])
+        return replica_share(loss, self.losses)
 
     @classmethod
     def from_pretrained(

@@ -19,7 +19,7 @@ def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask
     Args:
         logits: [batch, length].
         labels: [batch, length], 1 where the token was replaced.
-        attention_mask: [batch, length], 1 for real tokens; all are real by default.
+        attention_mask: [batch or 1, length], 1 for real tokens; all are real by default.
 
     Raises:
         ValueError: the mask is one for each query; it does not say which tokens are real.
@@ -28,8 +28,8 @@ def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask
         raise ValueError(f"the loss needs a mask of [batch, length], found {list(attention_mask.shape)}")
     logits = ops.cast(logits, "float32")
     losses = ops.binary_crossentropy(ops.cast(labels, "float32"), logits, from_logits=True)
-    weights = ops.ones_like(losses) if attention_mask is None else ops.cast(attention_mask, "float32")
-    return weighted_mean(losses, weights)
+    weights = ops.ones_like(losses)  # one mask for all rows, [1, length], weighs every one of them
+    return weighted_mean(losses, weights if attention_mask is None else weights * ops.cast(attention_mask, "float32"))
 
 
 def classification_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -37,10 +37,16 @@ def classification_loss(logits: Tensor, labels: Tensor, weights: Tensor | None =
 
     Args:
         logits: [..., classes].
-        labels: [...], class numbers or token ids; -100 where nothing is to be predicted.
+        labels: [...] or [..., 1], class numbers or token ids; -100 where nothing is to be predicted.
         weights: [...], how much each label counts; 1 by default.
+
+    Raises:
+        ValueError: the labels have another shape than the logits without their classes.
     """
     labels = ops.cast(labels, "int32")
+    if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
+        labels = ops.squeeze(labels, -1)  # [..., 1] -> [...]
+    check_label_shape(labels.shape, logits.shape[:-1])
     labelled = ops.cast(labels != IGNORED_LABEL, "float32")
     targets = ops.where(labels == IGNORED_LABEL, 0, labels)
     losses = ops.sparse_categorical_crossentropy(targets, ops.cast(logits, "float32"), from_logits=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
 from electra_common import ElectraConfig
 from electra_common.head_options import check_direction
@@ -85,6 +86,7 @@ class TFElectraModel(TFElectraPreTrainedModel):
                 go together with a layout.
         """
         config = self.config
+        input_ids, token_type_ids, position_ids = map(_whole_numbers, (input_ids, token_type_ids, position_ids))
         asks_attentions = config.output_attentions if output_attentions is None else output_attentions
         packs = check_layout(layout, input_ids, inputs_embeds, attention_mask, asks_attentions)
         if layout is not None:
@@ -223,6 +225,13 @@ class TFElectraForMaskedLM(TFElectraPreTrainedModel):
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean cross-entropy over labelled tokens."""
         return classification_loss(output["logits"], labels["labels"])
+
+
+def _whole_numbers(ids: Tensor | None) -> Tensor | None:
+    """Return ids as integers, before a layer rounds floats to what it computes in."""
+    if ids is None or not keras.backend.is_float_dtype(keras.backend.standardize_dtype(ids.dtype)):
+        return ids
+    return ops.cast(ids, "int32")
 
 
 def _packed(layout: PackedLayout, packs: bool, tensor: Tensor | None) -> Tensor | None:

@@ -14,35 +14,35 @@ from typing import Any, Literal, Self, overload
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
-from electra_common import ElectraConfig, LoadReport
-from electra_common.head_options import named_labels
-from electra_common.outputs import ModelOutput
+from electra_common import CheckpointError, ElectraConfig, LoadReport
 from electra_common.weights.loading import LoadPlan, plan_loading
-from electra_common.weights.names import find_row, keras_path
-from electra_common.weights.saving import save_folder
+from electra_common.weights.names import ARCHITECTURE_PARTS, find_row, keras_path
+from electra_common.weights.saving import config_as_saved, save_folder
 from electra_common.weights.shapes import expected_shapes
 from electra_common.weights.tensors import Array, StoredTensor
-from electra_tf.adjusting import TFAdjustableModel
+from electra_tf.fitting import TFFittedModel
 from electra_tf.initialization import undrawn_weights
-from electra_tf.programs import build_optimizer, operations_one_by_one
+from electra_tf.programs import operations_one_by_one
 
 _BODY_NAME = "electra"
 
 
-class TFElectraPreTrainedModel(TFAdjustableModel):
+class TFElectraPreTrainedModel(TFFittedModel):
     """What all ELECTRA models share: a config, and weights that come from and go to checkpoints."""
 
     # Where this class's own variable paths start with the encoder's name.
     is_body = False
-    # How many axes its inputs have: [batch, length].
-    input_rank = 2
+    # What checkpoints call this class; a user's own subclass is called as the class that it is made of.
+    architecture = "ElectraPreTrainedModel"
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Make every model class known to Keras, so that ``keras.saving.load_model`` finds it by name."""
         super().__init_subclass__(**options)
+        name = cls.__name__.removeprefix("TF")
+        if name in ARCHITECTURE_PARTS:
+            cls.architecture = name
         keras.saving.register_keras_serializable(package=cls.__module__.partition(".")[0])(cls)
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
@@ -50,6 +50,8 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
         if config.attn_implementation == "sdpa":
             raise ValueError("Keras has no fused attention on TensorFlow: leave attn_implementation out or use 'eager'")
         self.config = config
+        # Layers round their inputs to what they compute in by themselves; labels and ids must stay what they are.
+        self.autocast = False
 
     def initialize(self) -> None:
         """Create all variables (see :mod:`electra_tf.initialization`); constructors call this."""
@@ -81,60 +83,6 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
             if arguments and isinstance(arguments[0], Mapping):
                 return super().__call__(*arguments[1:], **arguments[0], **named)
             return super().__call__(*arguments, **named)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Make what ``fit`` calls; Keras calls this.
-
-        Args:
-            force: make it anew, also where there is one.
-        """
-        build_optimizer(self)
-        return super().make_train_function(force)
-
-    def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
-        """Return the loss of this model's head, or None: the encoder has no head.
-
-        Args:
-            output: what the head computed, by name.
-            labels: by the names of the call's arguments.
-            attention_mask: [batch, length], or None.
-        """
-        return None
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Return the loss of Keras's own losses, or of the head where ``compile`` was given none.
-
-        Labels for the head stand among the inputs, or are the targets: by the names of the call's arguments, by the
-        names of the outputs, or as they are where there is one kind.
-
-        Raises:
-            ValueError: the head's own loss was asked to weigh samples, or has no labels.
-        """
-        output = _as_plain_dictionary(y_pred)
-        if self._compile_loss is not None or not isinstance(output, Mapping):
-            # Losses by name are looked up in nothing but a plain dictionary.
-            return super().compute_loss(x, y, output, sample_weight, training)
-        if sample_weight is not None:
-            raise ValueError("the head's own loss takes no sample_weight: give compile a loss, or labels of -100")
-        loss = output.get("loss")
-        if loss is None and y is not None:
-            mask = x.get("attention_mask") if isinstance(x, Mapping) else None
-            labels = named_labels(y)
-            try:
-                loss = self.own_loss(output, labels, mask)
-            except KeyError as error:
-                raise ValueError(f"the head's own loss needs {error}, found targets {sorted(labels)}") from None
-        if loss is None:
-            raise ValueError("no loss: give compile a loss, or labels to fit for the loss of the model's own head")
-        # Each replica of a distribution strategy gives its share of the mean; the optimizer adds them up.
-        share = loss / tf.distribute.get_strategy().num_replicas_in_sync
-        return ops.sum([share, *map(ops.sum, self.losses)])
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Hand the output to Keras's metrics as a plain dictionary."""
-        return super().compute_metrics(x, y, _as_plain_dictionary(y_pred), sample_weight)
 
     @overload
     @classmethod
@@ -180,7 +128,7 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
         """
         plan = plan_loading(
             name_or_path,
-            cls.__name__.removeprefix("TF"),
+            cls.architecture,
             config=config,
             component=component,
             dtype=dtype,
@@ -201,32 +149,56 @@ class TFElectraPreTrainedModel(TFAdjustableModel):
                 ``"npz"`` or ``"joint"`` (ours, with a place for a second network).
 
         Raises:
-            CheckpointError: the folder cannot be written, or the format has no place for a tensor or its dtype.
+            CheckpointError: the folder cannot be written, or the format has no place for a weight or its dtype, such
+                as those of Keras's ``quantize``. What ``enable_lora`` added is written as part of the weights.
             ValueError: the format is not known.
         """
         save_folder(folder, *stored_network(self), format=format)
 
 
 def stored_network(model: TFElectraPreTrainedModel) -> tuple[ElectraConfig, dict[str, StoredTensor]]:
-    """Return the config of a model as it is saved, and its tensors by canonical name."""
-    tensors = {name: _stored(name, variable) for name, variable in canonical_state(model).items()}
-    dtypes = sorted({tensor.dtype for tensor in tensors.values()})
-    return model.config.replace(architectures=(_architecture(model),), dtype=dtypes[0]), tensors
+    """Return the config of a model as it is saved, and its tensors by canonical name, ``enable_lora`` added in.
+
+    Raises:
+        CheckpointError: the weights are not those that the model's class and config have.
+    """
+    state = canonical_state(model)
+    _check_all_named(model, state)
+    sums = _low_rank_sums(model)
+    tensors = {name: _stored(name, variable, sums.get(id(variable), variable)) for name, variable in state.items()}
+    return config_as_saved(model.config, model.architecture, tensors), tensors
 
 
 def canonical_state(model: TFElectraPreTrainedModel) -> dict[str, keras.Variable]:
     """Return ``{canonical name: variable}`` of a model, the tied projection left out."""
     variables = {_path(model, variable): variable for variable in model.weights if _is_weight(variable)}
-    names = expected_shapes(model.config, _architecture(model))
+    names = expected_shapes(model.config, model.architecture)
     return {name: variables[keras_path(name)] for name in names}
 
 
-def _as_plain_dictionary(output: Any) -> Any:
-    return dict(output) if isinstance(output, ModelOutput) else output
+def _check_all_named(model: TFElectraPreTrainedModel, state: Mapping[str, keras.Variable]) -> None:
+    """Refuse a model of which a checkpoint would hold a part: Keras's quantization and user's layers add weights."""
+    named = {id(variable) for variable in state.values()}
+    others = [item for item in model.weights if _is_weight(item) and id(item) not in named]
+    if paths := sorted(_path(model, item) for item in others if not item.path.rpartition("/")[2].startswith("lora_")):
+        raise CheckpointError(
+            f"checkpoints have no place for {paths[0]} (and {len(paths) - 1} other weights of this model): "
+            "save it before quantize, or with Keras's save"
+        )
 
 
-def _architecture(model: TFElectraPreTrainedModel) -> str:
-    return type(model).__name__.removeprefix("TF")
+def _low_rank_sums(model: TFElectraPreTrainedModel) -> dict[int, Any]:
+    """Return what layers with ``enable_lora`` compute with, by the id of the weight that it stands for."""
+    sums = {}
+    for layer in model._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            kind = "kernel" if hasattr(layer, "lora_kernel_a") else "embeddings"
+            names = (f"_{kind}", f"lora_{kind}_a", f"lora_{kind}_b")
+            weight, first, second = (getattr(layer, name) for name in names)
+            scale = getattr(layer, "lora_alpha", layer.lora_rank) / layer.lora_rank
+            # Not the layer's own sum, which is as exact as the layer computes.
+            sums[id(weight)] = ops.cast(weight + scale * ops.matmul(first, second), weight.dtype)
+    return sums
 
 
 def _is_weight(variable: keras.Variable) -> bool:
@@ -281,12 +253,12 @@ def _oriented(name: str, array: Array) -> Array:
     return array.T if row.transpose else array
 
 
-def _stored(name: str, variable: keras.Variable) -> StoredTensor:
+def _stored(name: str, variable: keras.Variable, value: Any) -> StoredTensor:
     shape = tuple(variable.shape)
     row = find_row(name)
     return StoredTensor(
         name,
         shape[::-1] if row is not None and row.transpose else shape,
         variable.dtype,
-        lambda: _oriented(name, np.asarray(variable.numpy())),
+        lambda: _oriented(name, np.asarray(value.numpy())),
     )

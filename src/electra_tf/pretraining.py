@@ -5,7 +5,8 @@ Everything around the arithmetic (data, masks, log, checkpoints, signals) is :mo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from electra_tf.dropout_seeds import dropout_seed, seed_dropout, seed_generators
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining
 from electra_tf.optimizer import TFElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_tf.processes import RunProcesses, dtype_policy, open_processes, to_tensors
+from electra_tf.programs import forget_outdated_programs
 
 Tensor = Any
 
@@ -52,13 +54,8 @@ def pretrain(
     with (
         dtype_policy(settings.precision),
         open_processes() as processes,
-        open_run(
-            _possible(settings, processes),
-            framework="tf",
-            version=tf.__version__,
-            processes=processes.description,
-            quiet=quiet,
-        ) as run,
+        _compilable(settings, processes),
+        open_run(settings, framework="tf", version=tf.__version__, processes=processes.description, quiet=quiet) as run,
     ):
         with run.together():
             model, optimizer = start_training(run, processes)
@@ -160,6 +157,7 @@ def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes
     """Return the metrics of both networks on the held-out examples, without dropout."""
     evaluation = PretrainingEvaluation()
     # Past Keras, as the programs of buckets; made anew for each evaluation, it would be traced anew.
+    forget_outdated_programs(model)
     forward = model.__dict__.setdefault("evaluation_program", _forward(model))
     for batch in run.held_out():
         found = forward(to_tensors(batch))
@@ -167,15 +165,16 @@ def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes
     return evaluation.result()
 
 
-def _possible(settings: RunSettings, processes: RunProcesses) -> RunSettings:
-    """Return the settings; raise ValueError where they ask for what TensorFlow cannot compute on these devices."""
+@contextmanager
+def _compilable(settings: RunSettings, processes: RunProcesses) -> Iterator[None]:
+    """Do nothing but raise ValueError, in all processes, where XLA is asked for and cannot compile on these devices."""
     with processes.description.together():
         if settings.compile and processes.count > 1 and not tf.config.list_logical_devices("GPU"):
             raise ValueError(
                 f"compile: XLA compiles no step that {processes.count} CPUs compute together; leave it out, or compute "
                 "on one"
             )
-    return settings
+    yield
 
 
 def _training_step(

@@ -50,8 +50,24 @@ def forget_programs(layers: Iterable[keras.layers.Layer]) -> None:
     for model in layers:
         if isinstance(model, keras.Model):
             model.train_function = model.test_function = model.predict_function = None
-            for name in ("bucket_programs", "evaluation_program"):
+            for name in ("bucket_programs", "evaluation_program", "traced_with"):
                 model.__dict__.pop(name, None)
+
+
+def forget_outdated_programs(model: keras.Model) -> None:
+    """Drop what a model traced with weights or programs that it no longer has.
+
+    Its parts may be changed by themselves, and know nothing of the models around them.
+
+    Args:
+        model: about to use what it traced, or to trace.
+    """
+    layers = model._flatten_layers()
+    now = [*model.weights, *(layer._program for layer in layers if hasattr(layer, "_program"))]
+    # Past Keras, which would look for weights in an attribute.
+    if not _is_same(now, [model.__dict__.get("traced_with", now)]):
+        forget_programs([model])
+    model.__dict__["traced_with"] = now
 
 
 def build_optimizer(model: keras.Model) -> None:
@@ -64,6 +80,19 @@ def build_optimizer(model: keras.Model) -> None:
     if optimizer is not None and not optimizer.built:
         with model.distribute_strategy.scope():
             optimizer.build(model.trainable_variables)
+
+
+def replica_share(loss: Tensor, additions: Iterable[Tensor]) -> Tensor:
+    """Return a replica's share of a loss: those of all replicas of a distribution strategy add up to it.
+
+    Args:
+        loss: a mean, of the replica's part of the batch.
+        additions: what regularizers and layers add, the same in every replica.
+    """
+    total = loss
+    for addition in additions:
+        total += ops.cast(ops.sum(addition), loss.dtype)
+    return total / tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def leading_sizes(tensor: Tensor) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from electra_common.tasks.features.rows import Row, pad_rows
 from electra_common.tasks.prediction_batches import outputs_of_rows, plan_batches
 from electra_tf.pretrained import TFElectraPreTrainedModel
 from electra_tf.processes import to_tensors
+from electra_tf.programs import forget_outdated_programs
 
 
 def predict_rows(
@@ -42,13 +43,14 @@ def predict_rows(
         batch = [rows[number] for number in numbers]
         arrays, _ = pad_rows(batch, pad_token_id=model.config.pad_token_id or 0)
         outputs = {name: np.asarray(tensor) for name, tensor in forward(to_tensors(arrays)).items()}
-        for number, output in zip(numbers, outputs_of_rows(outputs, batch, type(model).__name__[2:]), strict=True):
+        for number, output in zip(numbers, outputs_of_rows(outputs, batch, model.architecture), strict=True):
             found[number] = output
     return found
 
 
 def _program(model: TFElectraPreTrainedModel, rows: Sequence[Row]) -> Any:
     """Return the model as a graph for batches of any size and length, which the model keeps."""
+    forget_outdated_programs(model)
     # Past Keras, which would look for weights in an attribute and export the functions it finds.
     programs = model.__dict__.setdefault("bucket_programs", {})
     key = ("rows", rows[0].inputs["input_ids"].shape[:-1] if rows else ())

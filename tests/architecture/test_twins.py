@@ -11,8 +11,8 @@ TF = REPOSITORY / "src" / "electra_tf"
 
 # What only one framework needs, with the reason.
 ONLY_TF_FILES = {
+    "fitting.py": "Keras fits, evaluates, predicts and exports by itself; torch users write the loop",
     "dropout_seeds.py": "Keras counts the draws of its dropouts; torch has one stream that a seed starts",
-    "outputs.py": "Keras must be told about output classes; torch takes dictionaries apart by itself",
     "programs.py": "outside of graphs TensorFlow starts an operation for longer than it computes",
 }
 ONLY_PT_FILES = {
@@ -34,7 +34,6 @@ KERAS_METHODS = {
     "build": "makes the variables; torch makes parameters in the constructor",
     "compute_loss": "called by fit and evaluate",
     "own_loss": "what they call where compile was given no loss; torch users call `loss.backward()`",
-    "compute_metrics": "called by fit and evaluate",
     "fit": "Keras's, which refuses what the joint loss has no use for; torch users write the loop",
     "evaluate": "likewise",
     "make_train_function": "called by fit before the first step",

@@ -75,6 +75,17 @@ def test_inspect_of_an_incomplete_checkpoint_says_what_is_missing(electra, tmp_p
     assert "missing" in json.loads(out)["components"][0]["problems"]
 
 
+def test_inspect_takes_a_class_that_nobody_knows_for_the_one_that_the_tensors_show(electra, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(TRANSFORMERS / "small-like" / "ForPreTraining", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["Our[/b]Electra"]}))
+    code, out, err = electra("inspect", folder, "--no-fingerprint")
+    assert (code, err) == (0, "")
+    assert "discriminator (ElectraForPreTraining)" in out
+    assert "config.json; its class 'Our[/b]Electra' is not known, ElectraForPreTraining by the tensors" in out
+
+
 def test_convert_writes_two_folders_with_unchanged_fingerprints(electra, tmp_path):
     code, out, _ = electra("convert", GOOGLE / "trained", tmp_path / "new", "--num-attention-heads", HEADS, "--json")
     assert code == 0
@@ -196,6 +207,14 @@ def test_without_a_command_there_is_help_and_no_error(electra, command):
 def test_a_reader_that_stops_ends_any_command_well(monkeypatch, arguments):
     monkeypatch.setattr(sys, "argv", ["electra", *arguments])
     with output_without_a_reader(monkeypatch), pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+
+
+def test_a_standard_output_that_was_closed_before_hinders_no_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["electra", "tasks", "--json"])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 0
 

@@ -5,13 +5,21 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import electra_common.cli.compared_rows as module
-from electra_common import CheckpointError, open_checkpoint
+from electra_common import CheckpointError, ElectraConfig, open_checkpoint
+from electra_common.cli import compare
 from electra_common.cli.compare import make_batch
 from electra_common.cli.compared_rows import read_ids, read_texts
+from electra_common.cli.console import make_console
+from electra_common.cli.frameworks import FRAMEWORKS, Result
+from electra_common.weights.checkpoint import Checkpoint
+from electra_common.weights.components import Component
+from electra_common.weights.shapes import expected_shapes
 from support.fixtures import CAUSAL, GOOGLE, TRANSFORMERS
+from support.tiny_networks import random_arrays, stored
 
 pytestmark = pytest.mark.usefixtures("one_process_each")
 
@@ -109,6 +117,76 @@ def test_text_for_a_runs_checkpoint_is_read_with_the_runs_vocabulary(tmp_path):
     config = checkpoint.config_of(checkpoint.component())
     batch, _ = make_batch(checkpoint, config, text=tmp_path / "text.txt", ids=None, vocab=None, max_length=128)
     assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8, 3]]
+
+
+# What is run, and what comes of it ------------------------------------------------------------------------------------
+
+CONFIG = ElectraConfig(
+    vocab_size=11, embedding_size=5, hidden_size=6, num_hidden_layers=1, num_attention_heads=2, intermediate_size=7,
+    max_position_embeddings=13,
+)  # fmt: skip
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """Compare two outputs as if the frameworks had given them; returns the comparison and the class that was run."""
+
+    def compared(first, second, config=CONFIG, stored_class="ElectraForPreTraining", tolerance=1e-5):
+        answers = zip(FRAMEWORKS, (first, second), strict=True)
+        results = {name: Result({key: np.array(value) for key, value in item.items()}, 0, 0) for name, item in answers}
+        jobs = []
+        monkeypatch.setattr(compare, "run_in_frameworks", lambda names, job, batch: jobs.append(job) or results)
+        component = Component("discriminator", stored(random_arrays(expected_shapes(config, stored_class))))
+        checkpoint = Checkpoint(Path("x"), "safetensors", {"discriminator": component}, config)
+        batch = {"input_ids": np.zeros((3, 7), int)}
+        comparison = compare.run_comparison(checkpoint, component, config, batch, "ids", tolerance)
+        return comparison, jobs[0].architecture
+
+    return compared
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("first", "second", "scale"),
+    [([0.5, np.nan], [0.5, np.nan], None), ([0.5, 2], [0.5, np.inf], 2), ([0.5, -np.inf], [0.5, -np.inf], None)],
+)
+def test_numbers_that_are_not_finite_never_agree_and_are_null_in_json(
+    compared, capsys, first, second, scale, tolerance
+):
+    comparison, _ = compared({"logits": first}, {"logits": second}, tolerance=tolerance)
+    data = json.loads(json.dumps(compare.as_data(comparison), allow_nan=False))
+    assert not data["agrees"]
+    assert data["differences"] == [{"name": "logits", "largest": None, "mean": None, "scale": scale}]
+    compare.print_comparison(make_console(), comparison)
+    out = capsys.readouterr().out
+    assert "DIFFERS" in out
+    assert "DISAGREE" in out
+
+
+@pytest.mark.parametrize(
+    ("head", "stored_class", "named", "run"),
+    [
+        ("google", "ElectraForQuestionAnswering", None, "ElectraForQuestionAnswering"),
+        ("google", "ElectraForSequenceClassification", None, "ElectraForSequenceClassification"),
+        ("transformers", "ElectraForPreTraining", "ElectraModel", "ElectraForPreTraining"),
+        ("transformers", "ElectraModel", "ElectraForPreTraining", "ElectraModel"),  # no head is made up
+        ("transformers", "ElectraForSequenceClassification", "OurElectra", "ElectraForSequenceClassification"),
+        ("transformers", "ElectraForMultipleChoice", None, "ElectraModel"),
+    ],
+)
+def test_the_class_that_the_config_names_is_run_if_its_head_is_there(compared, head, stored_class, named, run):
+    config = CONFIG.replace(head=head, architectures=(named or stored_class,))
+    assert compared({"logits": [0.5]}, {"logits": [0.5]}, config, stored_class)[1] == run
+
+
+def test_of_beams_and_of_scores_where_no_answer_may_be_rounding_is_not_compared(compared):
+    first = {"start_logits": [0.5, -1000.25], "end_logits": [-999.5, 0.25]}
+    beams = {"start_top_index": [3, 5], "end_top_log_probs": [-1.5, -1.5]}
+    near, other = {**first, "start_logits": [0.5, -1000.25006]}, {**first, "end_logits": [0.125, 0.25]}
+    assert compared({**first, **beams}, {**near, **beams, "start_top_index": [5, 3]})[0].agrees
+    assert not compared({**first, **beams}, {**other, **beams})[0].agrees  # allowed in one alone
+    assert not compared({**first, **beams}, {**first, **beams, "start_logits": [0.5, -np.inf]})[0].agrees
+    assert not compared(first, near)[0].agrees  # no head with beams
 
 
 @pytest.mark.parametrize(

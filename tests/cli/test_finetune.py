@@ -445,9 +445,29 @@ def test_texts_on_the_command_line_are_answered(runs, electra):
         ("--file", "x.jsonl", "--split", "held-out"): "split must be one of train, dev, test",
         ("--file", "x.jsonl", "--context", "She."): "--context goes with texts",
         ("--file", "x.jsonl", "--json"): "--json with --file needs --out",
+        (
+            "Who?",
+            "--context",
+            "She.",
+            "--precision",
+            "fp16",
+        ): "precision must be one of float32, bfloat16, found 'fp16'",
     }
     for arguments, told in wrong.items():
         code, _, errors = electra("predict", out / "seed-0" / "last", *arguments)
+        assert (code, told in errors) == (2, True), arguments
+
+
+@pytest.mark.once
+def test_where_answers_cannot_go_is_told_before_any_is_sought(electra, tmp_path):
+    (tmp_path / "run.json").touch()
+    cases = {
+        ("predict", "no model", "--file", "x.csv", "--out", tmp_path): "is a folder; --out takes the name of the file",
+        ("predict", "no model", "--file", "x.csv", "--out", "y.csv.gz"): "answers are not compressed; leave .gz out",
+        ("evaluate", "no model", "x.csv", "--out", tmp_path): "holds a run, whose own predictions would be lost",
+    }
+    for arguments, told in cases.items():
+        code, _, errors = electra(*arguments)
         assert (code, told in errors) == (2, True), arguments
 
 
@@ -501,11 +521,15 @@ def test_other_mistakes_are_told_before_anything_is_trained(data, start, electra
         ("--accumulation", 3): "a batch of 32 does not divide into 1 process(es) of 3",
         ("--dev", tmp_path / "none.jsonl"): "no such file, named for dev",
         ("--text", "sentence"): "there is no column 'sentence'",
+        ("--train", tmp_path / "marks.csv"): "a quotation mark opens the field and none closes it",
+        ("--train", tmp_path / "marks.csv", "--no-quoting"): "one class only, found 'x'",
     }
+    (tmp_path / "marks.csv").write_text('text,label\n"a,x\n')
     for number, (more, told) in enumerate(cases.items()):
         code, _, errors = electra(*command(data / "classification", start, tmp_path / f"run{number}", *more))
         assert code == 2, more
         assert told in errors
+        assert not (tmp_path / f"run{number}").exists()
     code, _, errors = electra(*command(data / "classification", start, tmp_path / "run", kind="classificaton"))
     assert (code, "did you mean classification?" in errors) == (2, True)
 

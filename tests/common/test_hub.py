@@ -55,6 +55,14 @@ def test_a_missing_path_that_is_no_name_is_refused_without_asking(name, tmp_path
         open_checkpoint(name)
 
 
+def test_a_folder_called_as_the_owner_stands_in_the_way_of_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    (tmp_path / "google").mkdir()
+    with pytest.raises(CheckpointError, match=r"in the folder google that is here; if a name on the Hub is meant, ren"):
+        open_checkpoint("google/electra-small-discriminator")
+
+
 def test_a_missing_path_object_is_never_a_name(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(CheckpointError, match="no such file or folder"):

@@ -92,3 +92,26 @@ def test_without_boundaries_a_batch_is_as_long_as_its_longest_row():
 def test_what_cannot_be_is_refused(inputs, options, message):
     with pytest.raises(ValueError, match=message):
         predict_in_buckets(electra_pt.ElectraModel(CONFIG), inputs, **options)
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "found"),
+    [
+        ("ElectraForQuestionAnswering", {"num_labels": 2, "head": "google"}, "start_top_log_probs"),
+        ("ElectraForSequenceClassification", {"output_hidden_states": True}, "logits of this.*hidden_states/0"),
+        ("ElectraModel", {"output_attentions": True}, "hidden_states of this.*attentions/0"),
+    ],
+)
+def test_outputs_that_are_not_for_each_token_or_row_are_refused(head, changes, found):
+    model = getattr(electra_pt, head)(CONFIG.replace(**changes))
+    with pytest.raises(ValueError, match=f"puts together .*{found} too"):
+        predict_in_buckets(model, rows_of([3, 2], width=3))
+
+
+def test_hidden_states_of_tokens_are_put_together():
+    model = electra_pt.ElectraModel(CONFIG.replace(output_hidden_states=True)).eval()
+    inputs = rows_of([7, 2])
+    found, real = predict_in_buckets(model, inputs, batch_size=1)["hidden_states/1"], inputs["attention_mask"] == 1
+    with torch.no_grad():
+        expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).hidden_states[1].numpy()
+    assert_close("hidden states", expected[real], found[real], FORWARD)

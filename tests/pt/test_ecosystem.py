@@ -123,16 +123,27 @@ def test_compiled_to_machine_code_it_trains_as_before(implementation):
 
 @pytest.mark.parametrize("head", USUAL)
 def test_an_exported_program_takes_other_sizes(head):
-    model = getattr(electra_pt, head)(config_for(head).replace(return_dict=False)).eval()
+    """It returns what the model returns, by name."""
+    model = getattr(electra_pt, head)(config_for(head)).eval()
     batch, length = torch.export.Dim("batch", min=2, max=64), torch.export.Dim("length", min=2, max=19)
     axes = {0: batch, 2: length} if head == "ElectraForMultipleChoice" else {0: batch, 1: length}
     shapes = {"input_ids": axes, "attention_mask": axes}
     program = torch.export.export(model, (), batch_for(head), dynamic_shapes=shapes, strict=False)
     for sizes in ({}, {"length": 7, "batch": 6}):
         inputs = batch_for(head, **sizes)
-        outputs = (tree_leaves(outputs) for outputs in (model(**inputs), program.module()(**inputs)))  # caches nest
+        expected, found = model(**inputs), program.module()(**inputs)
+        assert (type(found), list(found)) == (type(expected), list(expected))
+        outputs = tree_leaves(expected), tree_leaves(found)  # caches nest
         for index, (expected, found) in enumerate(zip(*outputs, strict=True)):
             assert_close(f"output {index}", expected.detach(), found.detach(), FORWARD)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_layers_with_weights_are_torchs_own(head):
+    """Quantization and other tools look for these very classes, and pass by what is derived from them."""
+    layers = [layer for layer in getattr(electra_pt, head)(config_for(head)).modules() if hasattr(layer, "weight")]
+    plain = {type(layer) for layer in layers if isinstance(layer, torch.nn.Linear | torch.nn.Embedding)}
+    assert plain == {torch.nn.Linear, torch.nn.Embedding}
 
 
 # Precision ------------------------------------------------------------------------------------------------------------
@@ -161,6 +172,7 @@ def test_autocast_trains_in_half_precision(head, dtype):
 
 
 def test_what_lies_between_layers_is_in_half_precision_under_autocast():
+    torch.manual_seed(1)
     model = electra_pt.ElectraModel(config_for("ElectraModel")).eval()
     exact = model(**batch_for("ElectraModel"), output_hidden_states=True).hidden_states
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,14 +1,16 @@
 """Operations of a step of pre-training; what PyTorch counts while it computes one is the judge."""
 
 import pytest
-import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from electra_common.pretraining.flops import step_flops
 from electra_common.pretraining.objective import PretrainingObjective
-from electra_pt import ElectraForJointPreTraining
 from support.joint_training import CONFIG, LENGTH, OBJECTIVES, ROWS, SLOTS, make_batch
+
+torch = pytest.importorskip("torch")
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from electra_pt import ElectraForJointPreTraining  # noqa: E402
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

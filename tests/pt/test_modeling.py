@@ -160,8 +160,10 @@ def test_dropout_is_active_in_training_only(batch):
     assert torch.equal(model(**batch).last_hidden_state, model(**batch).last_hidden_state)
 
 
-def test_rtd_loss_counts_real_tokens_only():
-    logits, labels = torch.tensor([[0.0, 5.0, -50.0]]), torch.tensor([[1, 1, 1]])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_rtd_loss_counts_real_tokens_only(rows):
+    """One mask is enough for rows that are padded alike."""
+    logits, labels = torch.tensor([[0.0, 5.0, -50.0]] * rows), torch.tensor([[1, 1, 1]] * rows)
     loss = replaced_token_detection_loss(logits, labels, torch.tensor([[1, 1, 0]]))
     assert_close("loss", (np.log(2) + np.log1p(np.exp(-5))) / 2, loss, FORWARD)
 
@@ -170,6 +172,15 @@ def test_rtd_loss_refuses_a_mask_that_does_not_say_which_tokens_are_real(batch):
     square = torch.ones(BATCH, LENGTH, LENGTH)
     with pytest.raises(ValueError, match=r"mask of \[batch, length\], found \[5, 13, 13\]"):
         ElectraForPreTraining(CONFIG)(batch["input_ids"], square, labels=torch.ones(BATCH, LENGTH))
+
+
+def test_labels_of_another_shape_than_the_logits_are_refused():
+    logits = torch.randn(4, 3)
+    expected = classification_loss(logits, torch.tensor([2, 0, 1, 1]))
+    assert classification_loss(logits, torch.tensor([[2], [0], [1], [1]])) == expected
+    for shape in ((1, 4), (4, 3), (3,)):
+        with pytest.raises(ValueError, match=r"labels must be \[4\].*found"):
+            classification_loss(logits, torch.zeros(shape, dtype=torch.long))
 
 
 @pytest.mark.parametrize("pieces", [11, 16])
@@ -300,6 +311,26 @@ def test_every_form_that_is_saved_is_loaded_again(tmp_path, model_class, format)
     again = model_class.from_pretrained(tmp_path).state_dict()
     assert again.keys() == model.state_dict().keys()
     assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+class Mine(ElectraForPreTraining):
+    """A user's own class: it is saved as the one that it is made of."""
+
+
+def test_a_users_own_class_is_saved_and_loaded(tmp_path):
+    Mine(CONFIG).save_pretrained(tmp_path)
+    for model_class in (Mine, ElectraForPreTraining):
+        model = model_class.from_pretrained(tmp_path)
+        assert type(model) is model_class
+        assert model.config.architectures == ("ElectraForPreTraining",)
+
+
+def test_a_model_that_could_not_be_loaded_again_is_not_saved(tmp_path):
+    model = ElectraForPreTraining(CONFIG)
+    torch.nn.utils.parametrizations.weight_norm(model.discriminator_predictions.dense)
+    with pytest.raises(CheckpointError, match=r"1 missing \(discriminator_predictions.dense.weight\); 2 unexpected"):
+        model.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_saving_over_the_folder_a_model_was_loaded_from_is_safe(tmp_path):

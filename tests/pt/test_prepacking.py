@@ -140,7 +140,25 @@ def test_every_linear_layer_runs_on_the_copy_until_it_is_undone():
     assert kernels_of(model)["aten.addmm"] == LAYERS_OF_THE_DISCRIMINATOR
     left = [name for module in model.modules() for name in vars(module) if name.startswith("packed")]
     assert left == []
+    assert type(model.electra.encoder.layer[0].output.dense) is torch.nn.Linear
     assert type(model.electra.encoder.layer[0]) is ElectraLayer
+
+
+def test_a_linear_layer_of_another_owner_stays_as_it_is():
+    whole = torch.nn.Sequential(discriminator(), torch.nn.Linear(13, 5, dtype=torch.float64))
+    prepack_weights(whole)
+    assert type(whole[1]) is torch.nn.Linear
+    assert products_of(whole[0]) == PRODUCTS
+
+
+def test_torchs_default_dtype_is_of_no_matter():
+    model = discriminator()
+    torch.set_default_dtype(torch.float64)
+    try:
+        prepack_weights(model)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert products_of(model) == PRODUCTS
 
 
 def test_parameters_stay_what_they_are():

@@ -18,6 +18,7 @@ from electra_tf import (  # noqa: E402
     TFElectraModel,
 )
 from electra_tf.adjusting import encoder_of  # noqa: E402
+from electra_tf.prepacking import prepack_weights, undo_prepacking  # noqa: E402
 from electra_tf.pretrained import canonical_state  # noqa: E402
 
 CONFIG = ElectraConfig(
@@ -94,6 +95,31 @@ def test_a_compiled_model_goes_on_after_resizing():
         model.compile(keras.optimizers.Adam(), loss={"logits": loss}, jit_compile=False)
         model.fit({"input_ids": np.full((2, 13), size - 1)}, labels, verbose=0)
         assert model.predict({"input_ids": np.full((2, 13), size - 1)}, verbose=0).logits.shape == (2, 13)
+
+
+def test_no_model_goes_on_with_what_was_traced_before_a_part_of_it_changed():
+    model = TFElectraForMaskedLM(ONE_LAYER.replace(tie_word_embeddings=False))
+    changes = {
+        "outer vocabulary": lambda: model.resize_token_embeddings(98),
+        "inner vocabulary": lambda: model.electra.resize_token_embeddings(99),
+        "prepacked": lambda: prepack_weights(model.electra),
+        "undone": lambda: undo_prepacking(model.electra),
+        "low rank": lambda: model.electra.encoder.layer[0].intermediate.dense.enable_lora(2),
+        "tied": model.tie_weights,
+    }
+    for name, change in changes.items():
+        before = made_functions(model)
+        assert made_functions(model) == before
+        change()
+        assert not set(before) & set(made_functions(model)), name
+
+
+def made_functions(model):
+    """Return what `fit`, `evaluate` and `predict` call; nothing is traced before it is called."""
+    for make in (model.make_train_function, model.make_test_function, model.make_predict_function):
+        make()
+    model.electra.make_predict_function()
+    return [model.train_function, model.test_function, model.predict_function, model.electra.predict_function]
 
 
 def test_resizing_keeps_policy_and_what_is_frozen():

@@ -6,11 +6,11 @@ import pytest
 from support.assertions import assert_close
 from support.tolerances import FORWARD
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 
-import electra_tf
-from electra_common import ElectraConfig
-from electra_tf.bucketing import predict_in_buckets
+import electra_tf  # noqa: E402
+from electra_common import ElectraConfig  # noqa: E402
+from electra_tf.bucketing import predict_in_buckets  # noqa: E402
 
 # Weights five times as wide as in real models. LayerNorm over ten numbers amplifies rounding: at 0.3 it now and then
 # reaches the tolerance, from the order of a sum alone.
@@ -111,3 +111,20 @@ def test_buckets_see_a_new_vocabulary():
 def test_what_cannot_be_is_refused(inputs, options, message):
     with pytest.raises(ValueError, match=message):
         predict_in_buckets(electra_tf.TFElectraModel(CONFIG), inputs, **options)
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "found"),
+    [
+        ("TFElectraForQuestionAnswering", {"num_labels": 2, "head": "google"}, "start_top_log_probs"),
+        ("TFElectraForSequenceClassification", {"output_hidden_states": True}, "logits of this.*hidden_states/0"),
+    ],
+)
+def test_outputs_that_are_not_for_each_token_or_row_are_refused(head, changes, found):
+    model = getattr(electra_tf, head)(CONFIG.replace(**changes))
+    tf.config.run_functions_eagerly(True)  # tracing takes longer than one batch
+    try:
+        with pytest.raises(ValueError, match=f"puts together .*{found} too"):
+            predict_in_buckets(model, rows_of([3, 2], width=3))
+    finally:
+        tf.config.run_functions_eagerly(False)

@@ -9,6 +9,7 @@ from support.initial_weights import assert_documented_scheme
 from support.tolerances import FORWARD
 
 keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
 
 from electra_common import ElectraConfig  # noqa: E402
 from electra_common.weights.shapes import expected_shapes  # noqa: E402
@@ -82,6 +83,18 @@ def test_beams_are_those_of_the_formula(model):
             assert_close(name, expected[name][row, :kept], numbers(output[name])[row, :kept], FORWARD)
         for name in ("end_top_log_probs", "end_top_index"):
             assert_close(name, expected[name][row, :kept, :kept], numbers(output[name])[row, :kept, :kept], FORWARD)
+
+
+def test_beams_are_as_wide_as_short_texts_in_graphs_too(model):
+    head = model.answer_head
+    open_length = [tf.TensorSpec((None, None, 24)), tf.TensorSpec((None, None), "int32")]
+    program = tf.function(lambda states, mask: head(states, mask), open_length, autograph=False)
+    for length in (5, 27):
+        states, mask = tf.random.normal((2, length, 24)), tf.ones((2, length), "int32")
+        expected, found = head(states, mask), program(states, mask)
+        assert found["end_top_index"].shape == (2, min(length, BEAM), min(length, BEAM))
+        for name, tensor in expected.items():
+            assert_close(name, numbers(tensor), numbers(found[name]), FORWARD)
 
 
 def test_with_labels_ends_are_sought_given_the_right_start(model):

@@ -5,6 +5,7 @@ The halves are held against Google's and transformers' numbers elsewhere; here i
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from electra_tf import (  # noqa: E402
 )
 from electra_tf.joint_networks import joint_state  # noqa: E402
 from electra_tf.pretrained import read_canonical  # noqa: E402
+from electra_tf.programs import replica_share  # noqa: E402
 
 KERAS_ARRAYS = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"  # Keras's own code
 CASES = pytest.mark.parametrize("case", OBJECTIVES)
@@ -317,6 +319,13 @@ def test_regularizers_count_in_the_loss_that_fit_sees(as_dictionary):
     table.regularizer = keras.regularizers.L2(3.0)
     penalty = 3.0 * np.square(table.numpy()).sum()
     assert_close("loss", plain + penalty, model.evaluate(batch, verbose=0), FORWARD * penalty)
+
+
+def test_a_regularizer_counts_once_for_all_replicas_and_in_any_precision(monkeypatch):
+    shares = [replica_share(tf.constant(3.0, dtype), [tf.ones((2, 5))]) for dtype in ("float32", "bfloat16")]
+    assert [(float(share), share.dtype.name) for share in shares] == [(13.0, "float32"), (13.0, "bfloat16")]
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=2))
+    assert float(replica_share(tf.constant(3.0), [tf.ones(4)])) == 3.5
 
 
 @pytest.mark.filterwarnings(KERAS_ARRAYS)

@@ -22,7 +22,12 @@ from electra_tf import (  # noqa: E402
     TFElectraForSequenceClassification,
     TFElectraForTokenClassification,
 )
-from electra_tf.losses import sequence_classification_loss, span_loss  # noqa: E402
+from electra_tf.losses import (  # noqa: E402
+    classification_loss,
+    replaced_token_detection_loss,
+    sequence_classification_loss,
+    span_loss,
+)
 from electra_tf.pretrained import canonical_state  # noqa: E402
 
 MODELS = (
@@ -111,6 +116,41 @@ def test_an_empty_batch_gives_zero():
     for problem_type in ("regression", "single_label_classification", "multi_label_classification"):
         labels = np.zeros(0, "int32") if problem_type.startswith("single") else np.zeros((0, 2), "float32")
         assert float(sequence_classification_loss(np.zeros((0, 2), "float32"), labels, problem_type)) == 0
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 7), (3, 2)])
+def test_class_numbers_may_have_an_axis_of_one(shape):
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(*shape, 3)), random.integers(0, 3, shape)
+    expected = classification_loss(logits, labels)
+    assert_close("loss", expected, classification_loss(logits, labels[..., None]), 0.0)
+    one_problem = sequence_classification_loss(logits, labels[..., None], "single_label_classification")
+    assert_close("sequences", expected, one_problem, 0.0)
+
+
+def test_class_numbers_of_another_shape_are_refused():
+    for labels in (np.zeros((1, 4), int), np.zeros((4, 3), int), np.zeros(3, int)):
+        with pytest.raises(ValueError, match=r"labels must be \[4\].*found"):
+            classification_loss(np.zeros((4, 3)), labels)
+
+
+def test_one_mask_for_all_rows_weighs_every_row():
+    logits = np.random.default_rng(0).normal(size=(4, 7))
+    mask = np.array([[1, 1, 1, 1, 1, 0, 0]])
+    losses = [replaced_token_detection_loss(logits, logits > 1, given) for given in (mask, np.repeat(mask, 4, axis=0))]
+    assert_close("loss", losses[1], losses[0], 0.0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_labels_and_ids_are_not_rounded_to_what_layers_compute_in(policy):
+    config = CONFIG.replace(num_labels=1, vocab_size=2999, num_hidden_layers=1)
+    model = TFElectraForSequenceClassification(config, dtype=policy)
+    model.run_eagerly = True  # for one call each, tracing takes longer
+    ids, labels = np.array([[1001, 2051, 3], [2, 2997, 2998]]), np.array([100001.0, 1003.0])
+    output = model(ids.astype("float64"), labels=labels)
+    logits = np.asarray(tf.cast(output.logits, "float32"))
+    assert_close("loss", 1.0, output.loss / np.square(logits[:, 0] - labels).mean(), FORWARD)
+    assert np.array_equal(logits, np.asarray(tf.cast(model(ids).logits, "float32")))
 
 
 def test_the_problem_type_holds_for_one_call(tmp_path):

@@ -71,14 +71,10 @@ def find_tokenizer(folder: Path, config: ElectraConfig) -> str | None:
 
 def tokenizer_folders(folder: Path) -> tuple[Path, ...]:
     """Return where a checkpoint's tokenizer may lie: beside it, and of a run's checkpoint in the run."""
-    from electra_common.pretraining.run_folder import RUN_FILE, STATE_FILE, TOKENIZER_FOLDER
+    from electra_common.pretraining.run_folder import TOKENIZER_FOLDER, run_of
 
-    if (folder / STATE_FILE).is_file():
-        # The run is two folders above it by name, and else by what a link leads to.
-        for run in (path.parent.parent for path in (folder.absolute(), folder.resolve())):
-            if (run / RUN_FILE).is_file():
-                return folder, run / TOKENIZER_FOLDER
-    return (folder,)
+    run = run_of(folder)
+    return (folder,) if run is None else (folder, run / TOKENIZER_FOLDER)
 
 
 def make_job(action: str, model: Model, texts: Sequence[str], options: Mapping[str, Any]) -> Job:

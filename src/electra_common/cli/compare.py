@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from electra_common.cli.frameworks import FRAMEWORKS, Job, Result, run_in_framew
 from electra_common.cli.options import Heads
 from electra_common.comparison import Difference, compare_outputs
 from electra_common.config import ElectraConfig
+from electra_common.head_options import OUTSIDE_ANSWER
 from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_checkpoint
 from electra_common.weights.components import Component
 from electra_common.weights.errors import CheckpointError
+from electra_common.weights.loading import match
 
 # Of multiple choice the encoder alone: its inputs have an axis of choices, which lines of text do not have.
 _RUNNABLE: Final = (
@@ -52,7 +55,11 @@ class Comparison:
     @property
     def agrees(self) -> bool:
         """Whether every number is within the tolerance."""
-        return all(item.largest <= self.tolerance for item in self.differences)
+        return all(map(self.is_same, self.differences))
+
+    def is_same(self, item: Difference) -> bool:
+        """Whether the numbers of one tensor are within the tolerance; one that is not finite never is."""
+        return math.isfinite(item.largest) and item.largest <= self.tolerance
 
 
 def compare(
@@ -97,8 +104,7 @@ def run_comparison(
     tolerance: float,
 ) -> Comparison:
     """Run one network in both frameworks; the frameworks' processes open the checkpoint themselves."""
-    architecture = "ElectraForCausalLM" if config.is_decoder else architecture_of(component)
-    architecture = architecture if architecture in _RUNNABLE else "ElectraModel"
+    architecture = _class_to_run(checkpoint, component, config)
     job = Job(
         action="run",
         path=str(checkpoint.path),
@@ -107,10 +113,38 @@ def run_comparison(
         config_overrides={"num_attention_heads": config.num_attention_heads},
     )
     results = run_in_frameworks(tuple(FRAMEWORKS), job, batch)
-    first, second = (results[framework].outputs for framework in FRAMEWORKS)
-    differences = compare_outputs(first, second)
+    first, second = (_comparable(results[framework].outputs) for framework in FRAMEWORKS)
+    with np.errstate(invalid="ignore"):  # infinity from infinity is no number, which counts as a difference
+        differences = compare_outputs(first, second)
     shape = batch["input_ids"].shape
     return Comparison(component.name, architecture, described, shape, differences, tolerance, results)
+
+
+def _comparable(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return outputs without what rounding decides in Google's head for answers.
+
+    Which of two equal scores comes first in a beam tells nothing, and where no answer may be, scores lie near -1000,
+    where neighbours in float32 are further apart than the tolerance.
+    """
+    kept = {name: array for name, array in outputs.items() if "_top_" not in name}
+    if kept.keys() == outputs.keys():
+        return kept
+    for name in ("start_logits", "end_logits"):
+        kept[name] = np.where(np.isfinite(kept[name]) & (kept[name] < OUTSIDE_ANSWER / 2), 0, kept[name])
+    return kept
+
+
+def _class_to_run(checkpoint: Checkpoint, component: Component, config: ElectraConfig) -> str:
+    """Return the class that the config names, if all of its head is there; else the one that the tensors show."""
+    if config.is_decoder:
+        return "ElectraForCausalLM"
+    named = (config.architectures or ("",))[0]
+    if named in _RUNNABLE:
+        report, _ = match(checkpoint, component, config, named)
+        if report.is_complete and not report.new:
+            return named
+    shown = architecture_of(component)
+    return shown if shown in _RUNNABLE else "ElectraModel"
 
 
 # Input --------------------------------------------------------------------------------------------------------------
@@ -200,7 +234,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(f"\n[bold]{title}{escape(comparison.input)}[/]", soft_wrap=True)
     table = make_table("", "tensor", "#largest difference", "#mean", "#largest value", "")
     for item in comparison.differences:
-        verdict = "[green]same[/]" if item.largest <= comparison.tolerance else "[bold red]DIFFERS[/]"
+        verdict = "[green]same[/]" if comparison.is_same(item) else "[bold red]DIFFERS[/]"
         table.add_row(item.label, f"{item.largest:.2e}", f"{item.mean:.2e}", f"{item.scale:.3g}", verdict)
     console.print(table)
     timing = ", ".join(
@@ -216,16 +250,21 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain data, for ``--json``."""
+    """Return a comparison as plain data, for ``--json``; JSON has no number that is not finite."""
     return {
         "component": comparison.component,
         "architecture": comparison.architecture,
         "input": comparison.input,
         "shape": list(comparison.shape),
-        "tolerance": comparison.tolerance,
+        "tolerance": _finite(comparison.tolerance),
         "agrees": comparison.agrees,
         "differences": [
-            {"name": item.name, "largest": item.largest, "mean": item.mean, "scale": item.scale}
+            {
+                "name": item.name,
+                "largest": _finite(item.largest),
+                "mean": _finite(item.mean),
+                "scale": _finite(item.scale),
+            }
             for item in comparison.differences
         ],
         "seconds": {
@@ -233,3 +272,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
             for name, result in comparison.results.items()
         },
     }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

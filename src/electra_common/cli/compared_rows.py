@@ -1,4 +1,4 @@
-"""The first rows of a file, of text or of token ids: of a large one no more is read than they take."""
+"""The first rows of a file, of text or of token ids: of lines no more is read than they take."""
 
 from __future__ import annotations
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from typing import IO, Any, Final, cast
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,8 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-# C0 without line end and tab, delete, C1, and halves of a pair that stand alone.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+from electra_common.terminal import CONTROL, printable
 
 
 class SafeConsole(Console):
@@ -46,7 +44,7 @@ def print_json(values: Mapping[str, Any]) -> None:
 
 def json_line(values: Mapping[str, Any]) -> str:
     """Return one JSON object in one line: letters as they are, control characters by their numbers."""
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(values, ensure_ascii=False))
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(values, ensure_ascii=False))
 
 
 def fail(error: BaseException | str) -> None:
@@ -108,6 +106,9 @@ def _told_apart() -> Iterator[None]:
 def watched_output() -> Iterator[None]:
     """Within this block printing raises :class:`ReaderStoppedError` once nobody reads; what is left is then dropped."""
     stream = sys.stdout
+    if stream is None:  # it was closed before the program began
+        yield
+        return
     with redirect_stdout(cast("IO[str]", _Output(stream))):
         try:
             yield
@@ -128,11 +129,6 @@ def byte_progress(label: str, *, shown: bool) -> Iterator[Callable[[int, int], N
             progress.update(task, completed=done, total=total)
 
         yield update
-
-
-def printable(text: str) -> str:
-    """Return a text with a sign in the place of each control character, which a terminal would obey."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def human_count(number: int) -> str:

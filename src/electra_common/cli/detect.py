@@ -14,9 +14,10 @@ from rich.text import Text
 from electra_common.applications.detection_page import detection_page
 from electra_common.applications.replaced_words import Detection
 from electra_common.cli.answers import answer_texts, find_model, make_job
-from electra_common.cli.console import make_console, make_table, print_json, printable
+from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.frameworks import FRAMEWORKS
 from electra_common.cli.options import Heads
+from electra_common.terminal import printable
 from electra_common.text_files import read_files
 from electra_common.weights.atomic import write_files
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.loops import load_module
+from electra_common.pretraining.run_folder import RUN_FILE
 from electra_common.tasks.data import read_all
 from electra_common.tasks.fine_tuned import FineTuned
 from electra_common.tasks.readers.read import find_file
@@ -27,6 +28,8 @@ def evaluate(
     as_json: bool,
 ) -> int:
     """Measure; 0 if the answers are known, 1 if the file has none."""
+    if out is not None and (out / RUN_FILE).exists():
+        raise ValueError(f"{out}: holds a run, whose own predictions would be lost; give another folder with --out")
     family, module = load_module(framework, "fine_tuned")
     fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
     task = fine_tuned.task.with_changes(**{name: value for name, value in columns.items() if value is not None})

@@ -19,6 +19,9 @@ Pair = Annotated[str | None, typer.Option(help="Column of the second text (of th
 Label = Annotated[str | None, typer.Option(help="Column of the label, tag, number or right choice.")]
 Choices = Annotated[list[str] | None, typer.Option(help="Column of a choice, once for each; or one with a list.")]
 Id = Annotated[str | None, typer.Option("--id", help="Column of a name for each row.")]
+NoQuoting = Annotated[
+    bool, typer.Option("--no-quoting", help="Quotation marks in a table are plain text and enclose no field.")
+]
 
 
 def _complete_task(incomplete: str) -> list[str]:
@@ -28,13 +31,20 @@ def _complete_task(incomplete: str) -> list[str]:
 
 
 def _columns(
-    *, text: str | None, pair: str | None, label: str | None, choices: list[str] | None, name: str | None
+    *,
+    text: str | None,
+    pair: str | None,
+    label: str | None,
+    choices: list[str] | None,
+    name: str | None,
+    no_quoting: bool,
 ) -> dict[str, Any]:
-    """Return the columns that were named, as a task has them."""
+    """Return the columns that were named, and how a table is read, as a task has them."""
     from electra_common.cli.finetune import parse_column
 
     found = {"text": text, "pair": pair, "label": label, "id": name}
     columns: dict[str, Any] = {key: parse_column(value) for key, value in found.items() if value is not None}
+    columns |= {"quoting": False} if no_quoting else {}
     return columns | ({"choices": tuple(map(parse_column, choices))} if choices else {})
 
 
@@ -52,6 +62,7 @@ def finetune_command(
     label: Label = None,
     choices: Choices = None,
     name: Id = None,
+    no_quoting: NoQuoting = False,
     model: Annotated[
         str | None, typer.Option(help="Folder, file or Hub name; by default the model that comes with the package.")
     ] = None,
@@ -85,7 +96,7 @@ def finetune_command(
             framework=framework,
             folder=data,
             files={"train": train, "dev": dev, "test": test},
-            columns=_columns(text=text, pair=pair, label=label, choices=choices, name=name),
+            columns=_columns(text=text, pair=pair, label=label, choices=choices, name=name, no_quoting=no_quoting),
             as_json=json,
             out=out,
             model=model,
@@ -113,6 +124,7 @@ def evaluate_command(
     label: Label = None,
     choices: Choices = None,
     name: Id = None,
+    no_quoting: NoQuoting = False,
     out: Annotated[Path | None, typer.Option(help="Folder for predictions and pictures.")] = None,
     framework: Framework = None,
     batch_size: BatchSize = None,
@@ -128,7 +140,7 @@ def evaluate_command(
             data,
             split=split,
             framework=framework,
-            columns=_columns(text=text, pair=pair, label=label, choices=choices, name=name),
+            columns=_columns(text=text, pair=pair, label=label, choices=choices, name=name, no_quoting=no_quoting),
             out=out,
             batch_size=batch_size,
             precision=precision,
@@ -154,6 +166,7 @@ def predict_command(
     pair: Pair = None,
     choices: Choices = None,
     name: Id = None,
+    no_quoting: NoQuoting = False,
     framework: Framework = None,
     batch_size: BatchSize = None,
     precision: Precision = "float32",
@@ -171,7 +184,7 @@ def predict_command(
             pair=context,
             framework=framework,
             split=split,
-            columns=_columns(text=text, pair=pair, label=None, choices=choices, name=name),
+            columns=_columns(text=text, pair=pair, label=None, choices=choices, name=name, no_quoting=no_quoting),
             batch_size=batch_size,
             precision=precision,
             as_json=json,

@@ -15,6 +15,7 @@ from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_
 from electra_common.weights.components import Component
 from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.loading import match
+from electra_common.weights.names import ARCHITECTURE_PARTS
 
 _SHOWN_SIZES = (
     "vocab_size",
@@ -57,13 +58,13 @@ def describe(
 ) -> dict[str, Any]:
     """Return what there is to say about one network, as plain data."""
     config = checkpoint.config_of(component, num_attention_heads=heads)
-    architecture = (config.architectures or (architecture_of(component),))[0]
+    architecture = _class_of(component, config)
     report, _ = match(checkpoint, component, config, architecture)
     parameters = sum(math.prod(tensor.shape) for tensor in component.tensors.values())
     result: dict[str, Any] = {
         "component": component.name,
         "architecture": architecture,
-        "config_from": config_source(checkpoint, component, heads),
+        "config_from": config_source(checkpoint, component, heads) + _unknown_class(config, architecture),
         "config": {name: getattr(config, name) for name in _SHOWN_SIZES},
         "tensor_count": len(component.tensors),
         "parameters": parameters,
@@ -94,6 +95,18 @@ def config_source(checkpoint: Checkpoint, component: Component, heads: Heads) ->
     return f"shapes; heads {'assumed to be hidden size // 64' if given is None else 'as given'}"
 
 
+def _class_of(component: Component, config: ElectraConfig) -> str:
+    """Return the class that the config names; where it names none of ours, the one that the tensors show."""
+    named = (config.architectures or ("",))[0]
+    return named if named in ARCHITECTURE_PARTS else architecture_of(component)
+
+
+def _unknown_class(config: ElectraConfig, architecture: str) -> str:
+    """Return a note on a class that the config names and nobody knows."""
+    named = (config.architectures or (architecture,))[0]
+    return "" if named == architecture else f"; its class {named[:80]!r} is not known, {architecture} by the tensors"
+
+
 def _problem(report: Any) -> str:
     return str(report.problems() if not report.is_complete else report.new_head_warning())
 
@@ -110,7 +123,7 @@ def _print_component(console: Console, item: dict[str, Any]) -> None:
     table = make_table(f"\n{item['component']} ({escape(item['architecture'])})", "what", "value")
     table.add_row("parameters", f"{human_count(item['parameters'])} in {item['tensor_count']} tensors")
     table.add_row("dtype", ", ".join(item["dtypes"]))
-    table.add_row("config from", item["config_from"])
+    table.add_row("config from", escape(item["config_from"]))
     table.add_row("sizes", ", ".join(f"{name} {value}" for name, value in item["config"].items()))
     for reason, count in item["leftovers"].items():
         table.add_row("left aside", f"{count} tensor{'s' if count > 1 else ''}: {escape(reason)}")

@@ -291,7 +291,8 @@ def _run() -> int:
     try:
         with watched_output():
             code = app(prog_name="electra", standalone_mode=False) or 0
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except ReaderStoppedError:
         pass
     except _UsageError as error:

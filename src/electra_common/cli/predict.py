@@ -12,13 +12,14 @@ from typing import IO, Any, BinaryIO
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from electra_common.cli.console import make_console, make_table, print_json, printable
+from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.loops import load_module
 from electra_common.tasks.answer_files import answer_file
 from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.examples import Example, Question, TaggedSentence, TextExample
 from electra_common.tasks.fine_tuned import FineTuned
-from electra_common.text_files import STANDARD_INPUT
+from electra_common.terminal import printable
+from electra_common.text_files import COMPRESSED, STANDARD_INPUT
 from electra_common.weights.atomic import write_files
 
 
@@ -40,6 +41,8 @@ def predict(
     if bool(texts) == (file is not None):
         raise ValueError("give either texts or --file; - stands for lines of standard input")
     _check_use(bool(texts), context=pair, out=out, split=split, columns=columns, as_json=as_json)
+    if out is not None:
+        _check_out(out)
     _, module = load_module(framework, "fine_tuned")
     fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
     if texts:
@@ -78,6 +81,14 @@ def _check_use(
         raise ValueError("--context goes with texts; in a file, --pair names its column")
     if not has_texts and out is None and as_json:
         raise ValueError("--json with --file needs --out: standard output has the file's own form")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a file that could not be written as it is meant, before the first example is answered."""
+    if out.is_dir():
+        raise ValueError(f"{out}: is a folder; --out takes the name of the file that the answers go to")
+    if out.suffix in COMPRESSED:
+        raise ValueError(f"{out}: answers are not compressed; leave {out.suffix} out")
 
 
 def _example(fine_tuned: FineTuned, number: int, text: str, pair: str | None) -> Example:

@@ -14,12 +14,13 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from electra_common.cli.console import human_count, make_console, print_json, printable
+from electra_common.cli.console import human_count, make_console, print_json
 from electra_common.cli.tokenize import load
 from electra_common.pretraining.documents import SPLITS, ReadingOptions, Source
 from electra_common.pretraining.preparation import Progress as Done
 from electra_common.pretraining.preparation import Report, prepare_corpus
 from electra_common.pretraining.segments import SegmentOptions
+from electra_common.terminal import printable
 
 _SECONDS_BETWEEN_LINES: Final = 10.0
 
@@ -83,7 +84,7 @@ def _sources(corpus: list[str], held_out_files: list[str], repeats: list[str]) -
 
 def _place(path: str) -> Path:
     """Return what is the same for a file under all of its names."""
-    return Path(path).resolve()
+    return Path(os.path.realpath(path))
 
 
 def _times(trained_on: set[Path], repeats: list[str]) -> dict[Path, int]:

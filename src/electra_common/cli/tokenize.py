@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from rich.markup import escape
 
-from electra_common.cli.console import byte_progress, json_line, make_console, make_table, printable
+from electra_common.cli.console import byte_progress, json_line, make_console, make_table
 from electra_common.cli.demo_files import VOCABULARY
+from electra_common.terminal import printable
 from electra_common.text_files import STANDARD_INPUT, read_files, total_bytes
 
 SHOWS: Final = ("table", "pieces", "ids", "offsets")

@@ -19,7 +19,7 @@ from electra_common.pretraining.curves import curves_figure
 from electra_common.pretraining.metrics_log import MetricsEntry, read_metrics
 from electra_common.pretraining.model_card import ModelCardFacts, model_card
 from electra_common.pretraining.run_facts import TOKENIZER_CONFIG, RunFacts, read_run_facts
-from electra_common.pretraining.run_folder import RUN_FILE, STATE_FILE, RunState, list_checkpoints, read_state
+from electra_common.pretraining.run_folder import RUN_FILE, STATE_FILE, RunState, list_checkpoints, read_state, run_of
 from electra_common.versions import installed_versions
 from electra_common.weights.atomic import holds, new_folder, write_files
 from electra_common.weights.checkpoint import open_checkpoint
@@ -110,10 +110,8 @@ def export_run(
 def _find(source: Path) -> tuple[Path, Path]:
     """Return the checkpoint and the run that it belongs to."""
     if (source / STATE_FILE).is_file():
-        # Two folders above it by name, and else by what a link leads to.
-        for checkpoint in (source.absolute(), Path(os.path.realpath(source))):
-            if (checkpoint.parent.parent / RUN_FILE).is_file():
-                return checkpoint, checkpoint.parent.parent
+        if (run := run_of(source)) is not None:
+            return source, run
         raise ValueError(f"{source}: a checkpoint that lies in no run; expected {RUN_FILE} two folders above it")
     checkpoints = list_checkpoints(source)
     if not checkpoints:

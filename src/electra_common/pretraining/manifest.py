@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from electra_common.json_files import read_json_file
 from electra_common.pretraining.documents import SPLITS
 from electra_common.pretraining.segments import LONGEST
 from electra_common.weights.atomic import write_files
@@ -72,19 +73,12 @@ class Manifest:
             ValueError: there is none, or it is damaged or of another version.
         """
         path = folder / FILE_NAME
-        try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise ValueError(f"{path}: over {_MOST_BYTES >> 20} MiB, too large for a manifest")
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             raise ValueError(
                 f"{folder}: no prepared corpus: there is no {FILE_NAME}; electra pretrain prepare writes one"
-            ) from None
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            )
+        values = read_json_file(path, _MOST_BYTES, "prepared corpus")
+        if values.get("format") != FORMAT:
             raise ValueError(f"{path}: not the manifest of a prepared corpus")
         if values.get("version") != VERSION:
             raise ValueError(f"{path}: version {values.get('version')!r}, and this program reads version {VERSION}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.pretraining.block_work import BlockWork, work_in_order
-from electra_common.pretraining.corpus_plan import check_sources, plan_corpus, tell_difference
+from electra_common.pretraining.corpus_plan import check_sources, is_same, plan_corpus, tell_difference
 from electra_common.pretraining.documents import (
     HELD_OUT,
     SPLITS,
@@ -94,8 +94,11 @@ def prepare_corpus(
     if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
         raise ValueError("the tokenizer has no [CLS] or no [SEP], which examples begin and end with")
     files = folder_files(tokenizer)
+    _check_folder(folder)
+    plan = plan_corpus(sources, tokenizer, files, segments, reading, shard_bytes)
+    if not overwrite and (finished := _finished(folder, plan)) is not None:
+        return finished
     with _held(folder):
-        plan = plan_corpus(sources, tokenizer, files, segments, reading, shard_bytes)
         manifest = _begin(folder, plan, files, overwrite=overwrite)
         if manifest.complete:
             return manifest
@@ -114,12 +117,25 @@ def prepare_corpus(
     return manifest
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder that is new or empty or has a prepared corpus, finished or not; refuse any other."""
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that is not new or empty and has no prepared corpus, finished or not."""
     if folder.exists() and not (folder / FILE_NAME).exists() and not (folder.is_dir() and _is_empty(folder)):
         raise ValueError(f"{folder}: exists already and is no prepared corpus; choose another folder")
-    refuse_links(folder)
+
+
+def _finished(folder: Path, plan: Manifest) -> Manifest | None:
+    """Return the manifest of a corpus that is there as planned, so that nothing is left to write."""
+    if not (folder / FILE_NAME).exists():
+        return None
+    there = Manifest.read(folder)
+    is_whole = there.complete and is_same(there, plan) and _verified(folder, there) == there.shards
+    return there if is_whole else None
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if it is not there, against other preparations; refuse one in which links stand."""
+    refuse_links(folder.iterdir() if folder.is_dir() else ())
     with _writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder, "preparation"):
@@ -136,7 +152,7 @@ def _begin(folder: Path, plan: Manifest, tokenizer_files: dict[str, bytes], *, o
     there = Manifest.read(folder) if (folder / FILE_NAME).exists() else plan
     if overwrite:
         manifest = plan
-    elif there.plan() == plan.plan():
+    elif is_same(there, plan):
         manifest = there
         manifest.shards = _verified(folder, manifest)
     elif there.shards:

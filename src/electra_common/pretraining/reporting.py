@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from electra_common.pretraining.metrics_log import MetricsLog
 from electra_common.pretraining.run_folder import RunState
+from electra_common.terminal import printable
 
 
 class Reporter:
@@ -82,6 +83,7 @@ class Reporter:
         """Print a line on standard error, above the bar if there is one."""
         if self._quiet:
             return
+        text = printable(text)
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False)
         else:

@@ -273,14 +273,15 @@ def open_run(
 
 def _read_newest(run: Path) -> _Newest | None:
     """Return what a run goes on from; raises CheckpointError, with what can be done about it, where that is damaged."""
-    folder = next(iter(reversed(list_checkpoints(run))), None)
+    *before, folder = (None, *list_checkpoints(run))
     if folder is None:
         return None
     try:
         open_checkpoint(folder)  # the networks are read later, but what is missing or truncated is told now
         return _Newest(folder, *read_checkpoint(folder))
     except CheckpointError as error:
-        raise CheckpointError(f"{error}; without {folder} the run goes on from the checkpoint before it") from None
+        rest = f"goes on from {before[-1].name}" if before[-1] is not None else "begins anew"
+        raise CheckpointError(f"{error}; without {folder} the run {rest}") from None
 
 
 def _check_shard(settings: RunSettings, framework: str, processes: Processes) -> None:

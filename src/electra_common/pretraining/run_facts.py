@@ -6,20 +6,20 @@ What it is not: going on with a run (:mod:`electra_common.pretraining.run_folder
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Final
 
+from electra_common.json_files import parse_json_file, read_json_file
 from electra_common.pretraining.manifest import VOCABULARY_FILES
-from electra_common.pretraining.run_folder import DATA_FILE, RUN_FILE, TOKENIZER_FOLDER
-from electra_common.tokenization.files import read_stored_files
+from electra_common.pretraining.run_folder import DATA_FILE, MOST_BYTES, RUN_FILE, TOKENIZER_FOLDER
+from electra_common.tokenization.files import check_length_limit, read_stored_files
 from electra_common.weights.errors import CheckpointError
+from electra_common.weights.own_files import is_own_file
 
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
-_MOST_BYTES: Final = 64 << 20
+_MISSING: Final = object()
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,21 @@ def read_run_facts(run: Path) -> RunFacts:
     """Read what a run's files tell, its checkpoints and its log left aside.
 
     Args:
-        run: its folder. A link in the place of a file is refused, for it could lead to anything.
+        run: its folder. A link in the place of a file is refused where it leads elsewhere.
 
     Raises:
         CheckpointError: a file is missing, damaged, too large or no file of its own.
     """
     file = run / RUN_FILE
-    stored = _parse(file, _read(file))
+    stored = _read(file)
     recipe = _object(stored.get("recipe"), f"{file}: recipe")
     max_length = recipe.get("max_length")
     if type(max_length) is not int or max_length < 1:
         raise CheckpointError(f"{file}: recipe: expected a max_length above 0, found {max_length!r:.80}")
-    start_from = stored.get("start_from", "nothing")
-    if "start_from" not in stored or not isinstance(start_from, str | None):
-        raise CheckpointError(f"{file}: start_from: expected a path, a name or null, found {start_from!r:.80}")
+    start_from = stored.get("start_from", _MISSING)
+    if not isinstance(start_from, str | None):
+        found = "nothing" if start_from is _MISSING else repr(start_from)
+        raise CheckpointError(f"{file}: start_from: expected a path, a name or null, found {found:.80}")
     starts = _starts(stored.get("starts", []), f"{file}: starts")
     tokenizer = _tokenizer_files(run / TOKENIZER_FOLDER)
     config = _tokenizer_config(run / TOKENIZER_FOLDER / TOKENIZER_CONFIG, tokenizer)
@@ -78,7 +79,7 @@ def _starts(value: Any, place: str) -> list[dict[str, Any]]:
 
 
 def _data(file: Path) -> dict[str, Any]:
-    data = _parse(file, _read(file))
+    data = _read(file)
     _objects(data.get("sources", []), f"{file}: sources")
     for name in ("splits", "vocabulary", "options"):
         _object(data.get(name, {}), f"{file}: {name}")
@@ -98,31 +99,15 @@ def _tokenizer_files(folder: Path) -> dict[str, bytes]:
 
 
 def _tokenizer_config(file: Path, tokenizer: Mapping[str, bytes]) -> dict[str, Any]:
-    config = _parse(file, tokenizer[file.name]) if file.name in tokenizer else {}
-    limit = config.get("model_max_length")
-    if limit is not None and not (type(limit) in (int, float) and limit > 0):
-        raise CheckpointError(f"{file}: expected a number above 0 or null as model_max_length, found {limit!r:.80}")
+    config = parse_json_file(file, tokenizer[file.name]) if file.name in tokenizer else {}
+    check_length_limit(file, config.get("model_max_length"))
     return config
 
 
-def _read(file: Path) -> bytes:
-    try:
-        status = file.lstat()
-        if not S_ISREG(status.st_mode):
-            raise CheckpointError(f"{file}: expected a file, found a link or something else; put a copy in its place")
-        if status.st_size > _MOST_BYTES:
-            raise CheckpointError(f"{file}: over {_MOST_BYTES >> 20} MiB, too large for what a run keeps there")
-        return file.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read: {error.strerror or error}") from None
-
-
-def _parse(file: Path, content: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: cannot be read as JSON: {error}") from None
-    return _object(values, str(file))
+def _read(file: Path) -> dict[str, Any]:
+    if not is_own_file(file):
+        raise CheckpointError(f"{file}: a link that leads elsewhere; put a copy in its place")
+    return read_json_file(file, MOST_BYTES, "run")
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:

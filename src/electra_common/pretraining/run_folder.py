@@ -13,6 +13,7 @@ A checkpoint has nothing of a framework in it: a run that was started in one goe
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -22,7 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from electra_common.json_files import read_json_file
 from electra_common.pretraining.folder_lock import LOCK_FILE, lock_folder, refuse_links
+from electra_common.pretraining.metrics_log import METRICS_FILE, TENSORBOARD_FOLDER
 from electra_common.pretraining.optimizer_file import Moments, read_moments, write_moments
 from electra_common.weights.atomic import new_folder, write_files
 from electra_common.weights.errors import CheckpointError
@@ -31,6 +34,9 @@ RUN_FILE: Final = "run.json"
 DATA_FILE: Final = "data.json"
 TOKENIZER_FOLDER: Final = "tokenizer"
 STATE_FILE: Final = "state.json"
+MOST_BYTES: Final = 64 << 20  # of a file that tells of a run; its starts are recorded there, and its corpus
+# What is written into; files are replaced whole, and a link with them.
+_WRITTEN_THROUGH: Final = ("checkpoints", TOKENIZER_FOLDER, METRICS_FILE, TENSORBOARD_FOLDER)
 _CHECKPOINT: Final = re.compile(r"^step-([0-9]{8,})$")
 _FORMAT: Final = 1
 
@@ -109,7 +115,7 @@ def open_run_folder(
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be made: {error.strerror or error}") from None
     with lock_folder(path, "run"):
-        refuse_links(path)
+        refuse_links(path / name for name in _WRITTEN_THROUGH)
         record = _record(path, identity, holds_work, restate)
         write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **record, "starts": [*record["starts"], start]})})
         _remove_unfinished(path / "checkpoints")
@@ -117,8 +123,8 @@ def open_run_folder(
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return the content of a run's ``run.json``; raises ValueError where there is none that can be read."""
-    return read_json(path / RUN_FILE)
+    """Return the content of a run's ``run.json``; raises CheckpointError where there is none that can be read."""
+    return read_json_file(path / RUN_FILE, MOST_BYTES, "run")
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -127,6 +133,15 @@ def list_checkpoints(run: Path) -> list[Path]:
     found = folder.iterdir() if folder.is_dir() else ()
     named = [item for item in found if _CHECKPOINT.match(item.name) and (item / STATE_FILE).is_file()]
     return sorted(named, key=lambda item: _step_of(item.name))
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """Return the run that a checkpoint is of: two folders above it by name, and else by what a link leads to."""
+    if (checkpoint / STATE_FILE).is_file():
+        for place in (checkpoint.absolute(), Path(os.path.realpath(checkpoint))):
+            if (place.parent.parent / RUN_FILE).is_file():
+                return place.parent.parent
+    return None
 
 
 def _step_of(name: str) -> int:
@@ -144,10 +159,7 @@ def read_checkpoint(folder: Path) -> tuple[RunState, Moments]:
 
 def read_state(folder: Path) -> RunState:
     """Return where a checkpoint stands; raises CheckpointError if the file is missing or damaged."""
-    try:
-        facts = read_json(folder / STATE_FILE)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from None
+    facts = read_json_file(folder / STATE_FILE, MOST_BYTES, "state of a run")
     numbers = [facts.get(name) for name in ("step", "tokens")]
     if facts.get("format") != _FORMAT or not all(type(number) is int and number >= 0 for number in numbers):
         raise CheckpointError(f"{folder / STATE_FILE}: expected format {_FORMAT}, a step and tokens, found {facts}")
@@ -203,19 +215,6 @@ def _remove_unfinished(folder: Path) -> None:
 
 def _as_json(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values, indent=2) + "\n").encode()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a file's JSON object; raises ValueError where there is none that can be read."""
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: cannot be read: not a file")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected an object, found {type(values).__name__}")
-    return values
 
 
 def start_facts(framework: str, version: str, processes: int, precision: str) -> dict[str, Any]:

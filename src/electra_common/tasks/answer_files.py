@@ -10,29 +10,32 @@ SQuAD, MRQA (``.json``, ``.jsonl``)    -> one object, answers by the ids of ques
 =====================================  ===============================================================================
 
 Examples are read as they are asked for and answers written as they come, so files may be of any length. Nothing in an
-example needs a label.
+example needs a label. Names of classes are whatever a model's folder says, so a terminal gets no control characters.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple, Protocol
 
 from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.examples import Example, TaggedSentence, TextExample
 from electra_common.tasks.readers.read import example_of_row, read_examples
-from electra_common.tasks.readers.tables import TableRow, read_rows, table_ending
+from electra_common.tasks.readers.tables import TableRow, read_rows, table_ending, without_label
 from electra_common.tasks.task import Task
+from electra_common.terminal import CONTROL, printable
 from electra_common.text_files import COMPRESSED, STANDARD_INPUT, read_lines
 
 PREDICTION: Final = "prediction"
 SCORE: Final = "score"
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 _TEXT: Final = ".txt"
+_NOT_IN_A_LINE: Final = re.compile(rf"{CONTROL.pattern}|[\t\n\u2028\u2029]")
 
 Answers = Callable[[Iterable[Example]], Iterator[Prediction]]
 
@@ -43,6 +46,27 @@ class _Item:
 
     example: Example
     row: TableRow | None = None
+
+
+class _Layout(NamedTuple):
+    """How cells make a line of a table."""
+
+    delimiter: str
+    quoting: bool
+
+
+class _Stream(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+class _Terminal:
+    """Writes texts without what a terminal would obey."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> object:
+        return self._stream.write(printable(text))
 
 
 _Pairs = Iterator[tuple[_Item, Prediction]]
@@ -63,7 +87,7 @@ def answer_file(task: Task, path: str, answers: Answers, stream: IO[str]) -> int
     Raises:
         ValueError: the file cannot be read, or has no form that the task's examples come in.
     """
-    unlabelled = task.with_changes(label=None)
+    unlabelled = without_label(task)
     form = _form(unlabelled, path)
     items = _FORMS[form][0](unlabelled, path)
     waiting: deque[_Item] = deque()
@@ -80,7 +104,8 @@ def answer_file(task: Task, path: str, answers: Answers, stream: IO[str]) -> int
             count += 1
             yield waiting.popleft(), prediction
 
-    _FORMS[form][1](pairs(), stream, _DELIMITERS.get(form, ","))
+    layout = _Layout(_DELIMITERS.get(form, ","), task.quoting)
+    _FORMS[form][1](pairs(), _Terminal(stream) if stream.isatty() else stream, layout)
     return count
 
 
@@ -106,14 +131,15 @@ def _read_text(task: Task, path: str) -> Iterator[_Item]:
     for number, line in enumerate(read_lines(path)):
         place = f"{'standard input' if path == STANDARD_INPUT else path}, line {number + 1}"
         if not line.strip():
-            raise ValueError(f"{place}: the text is empty; give it a text or take the line out")
+            hint = "; a file of one word a line is called .conll" if task.format == "words" else ""
+            raise ValueError(f"{place}: the text is empty; give it a text or take the line out{hint}")
         if task.kind == "tagging":
             yield _Item(TaggedSentence(str(number), tuple(line.split()), place=place))
             continue
         text, tab, pair = line.partition("\t")
-        if bool(tab) != (task.pair is not None):
+        if bool(tab) != (task.pair is not None) or "\t" in pair:
             expected = "two texts with a tab between" if task.pair is not None else "one text without a tab"
-            raise ValueError(f"{place}: expected {expected}, found {line[:60]!r}")
+            raise ValueError(f"{place}: expected {expected}, found {line[:60]!r}; tables are called .tsv")
         yield _Item(TextExample(str(number), text, pair if tab else None, place=place))
 
 
@@ -130,56 +156,75 @@ def _read_others(task: Task, path: str) -> Iterator[_Item]:
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
-def _write_text(pairs: _Pairs, stream: IO[str], delimiter: str) -> None:
+def _write_text(pairs: _Pairs, stream: _Stream, layout: _Layout) -> None:
     for _, prediction in pairs:
-        stream.write(_as_text(prediction.answer) + "\n")
+        stream.write(_one_line(_as_text(prediction.answer)) + "\n")
 
 
-def _write_table(pairs: _Pairs, stream: IO[str], delimiter: str) -> None:
-    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+def _write_table(pairs: _Pairs, stream: _Stream, layout: _Layout) -> None:
+    write_cells = _cell_writer(stream, layout)
     for number, (item, prediction) in enumerate(pairs):
         assert item.row is not None
-        if number == 0 and item.row.names:
-            writer.writerow([*item.row.names, PREDICTION, SCORE])
+        if number == 0 and item.row.header:
+            write_cells([*item.row.header, PREDICTION, SCORE])
+        answer = _as_text(prediction.answer)
         score = "" if prediction.score is None else f"{prediction.score:.6g}"
-        writer.writerow([*item.row.cells, _as_text(prediction.answer), score])
+        write_cells([*item.row.cells, answer if layout.quoting else _one_line(answer), score])
 
 
-def _write_json_lines(pairs: _Pairs, stream: IO[str], delimiter: str) -> None:
+def _cell_writer(stream: _Stream, layout: _Layout) -> Callable[[Sequence[str]], object]:
+    if layout.quoting:
+        return csv.writer(stream, delimiter=layout.delimiter, lineterminator="\n").writerow
+    return lambda cells: stream.write(layout.delimiter.join(cells) + "\n")
+
+
+def _write_json_lines(pairs: _Pairs, stream: _Stream, layout: _Layout) -> None:
     for item, prediction in pairs:
         assert item.row is not None
         record = dict(zip(item.row.names, item.row.cells, strict=True))
         record |= {PREDICTION: _plain(prediction.answer), SCORE: prediction.score}
-        stream.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+        stream.write(_as_json(record) + "\n")
 
 
-def _write_words(pairs: _Pairs, stream: IO[str], delimiter: str) -> None:
+def _write_words(pairs: _Pairs, stream: _Stream, layout: _Layout) -> None:
     for item, prediction in pairs:
         assert isinstance(item.example, TaggedSentence)
         assert isinstance(prediction.answer, tuple)
         words = zip(item.example.words, prediction.answer, strict=True)
-        stream.write("".join(f"{word}\t{tag}\n" for word, tag in words) + "\n")
+        stream.write("".join(f"{word}\t{_one_line(_as_text(tag))}\n" for word, tag in words) + "\n")
 
 
-def _write_answers(pairs: _Pairs, stream: IO[str], delimiter: str) -> None:
+def _write_answers(pairs: _Pairs, stream: _Stream, layout: _Layout) -> None:
     stream.write("{")
     for number, (_, prediction) in enumerate(pairs):
         comma = "," if number else ""
-        stream.write(f"{comma}\n{json.dumps(prediction.id)}: {json.dumps(prediction.answer, ensure_ascii=False)}")
+        stream.write(f"{comma}\n{_as_json(prediction.id)}: {_as_json(prediction.answer)}")
     stream.write("\n}\n")
 
 
 def _as_text(answer: Any) -> str:
     if isinstance(answer, tuple):
-        return " ".join(answer)
-    return f"{answer:.6g}" if isinstance(answer, float) else str(answer)
+        return " ".join(map(_as_text, answer))
+    text = f"{answer:.6g}" if isinstance(answer, float) else str(answer)
+    return text.encode("utf-8", "backslashreplace").decode()  # JSON can spell halves of a pair, a file cannot hold them
+
+
+def _one_line(text: str) -> str:
+    """Return a text with escapes for what would end its line or cell."""
+    return _NOT_IN_A_LINE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _as_json(value: Any) -> str:
+    """Return a value as JSON: letters as they are, control characters and halves of a pair by their numbers."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _plain(answer: Any) -> Any:
     return list(answer) if isinstance(answer, tuple) else answer
 
 
-_FORMS: Final[dict[str, tuple[Callable[[Task, str], Iterator[_Item]], Callable[[_Pairs, IO[str], str], None]]]] = {
+_FORMS: Final[dict[str, tuple[Callable[[Task, str], Iterator[_Item]], Callable[[_Pairs, _Stream, _Layout], None]]]] = {
     _TEXT: (_read_text, _write_text),
     ".csv": (_read_rows, _write_table),
     ".tsv": (_read_rows, _write_table),

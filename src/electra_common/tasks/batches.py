@@ -1,8 +1,10 @@
 """What each process computes in each update of fine-tuning: rows in a new order every pass, cut into equal parts.
 
 Which rows make an update is a function of (seed, step) and of nothing else: whoever resumes at a step, or computes a
-share of it, asks for the same rows. Where rows are grouped by length, those of 16 updates are put in order by length,
-cut into 16 batches, and the batches take turns at random.
+share of it, asks for the same rows. Where rows are grouped by length, those of up to 16 updates of one pass are put in
+order by length, cut into as many batches, and the batches take turns at random; so each pass has every row once. The
+batch that begins in one pass and ends in the next is left as it is: in one order of two passes a row stands beside
+itself.
 """
 
 from __future__ import annotations
@@ -87,11 +89,11 @@ class FineTuningBatches:
         size = self._division.batch_size
         if not self._group_by_length:
             return example_numbers(len(self._rows), seed=self._seed, first=step * size, count=size)
-        pool, place = divmod(step, _POOL)
-        found = example_numbers(len(self._rows), seed=self._seed, first=pool * _POOL * size, count=_POOL * size)
+        first, updates = self._pool(step)
+        found = example_numbers(len(self._rows), seed=self._seed, first=first * size, count=updates * size)
         ordered = found[np.argsort(self._lengths[found], kind="stable")]
-        turns = philox(self._seed, "batch order", pool).permutation(_POOL)
-        start = int(turns[place]) * size
+        turns = philox(self._seed, "batch order", first).permutation(updates)
+        start = int(turns[step - first]) * size
         return ordered[start : start + size]
 
     def step(self, step: int) -> list[list[FineTuningBatch]]:
@@ -110,6 +112,16 @@ class FineTuningBatches:
     def steps(self, first: int, stop: int) -> Iterator[list[list[FineTuningBatch]]]:
         """Return the updates from ``first`` on; the next one is prepared in a thread while one is computed."""
         return prefetched(self.step, first, stop)
+
+    def _pool(self, step: int) -> tuple[int, int]:
+        """Return the first of the updates whose rows are put in order together with those of one, and their number."""
+        size, rows = self._division.batch_size, len(self._rows)
+        number = step * size // rows  # of the pass that the update begins in
+        first, stop = -(-number * rows // size), (number + 1) * rows // size  # updates that lie in the pass as a whole
+        if step >= stop:
+            return step, 1
+        first += (step - first) // _POOL * _POOL
+        return first, min(_POOL, stop - first)
 
     def _part(self, rows: Sequence[Row], whole: float, tokens: int) -> FineTuningBatch:
         inputs, labels = pad_rows(rows, pad_token_id=self._pad_token_id)

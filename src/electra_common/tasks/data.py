@@ -9,7 +9,7 @@ from typing import Any
 
 from electra_common.tasks.examples import Example
 from electra_common.tasks.features.make import Features, known_answer, make_rows
-from electra_common.tasks.metrics import constant_score
+from electra_common.tasks.metrics import check_labels, constant_score
 from electra_common.tasks.readers.labels import label_names
 from electra_common.tasks.readers.read import read_examples
 from electra_common.tasks.settings import FineTuningSettings
@@ -50,7 +50,10 @@ def read_task_data(
     """
     examples = {split: read_all(task, path, split) for split, path in files.items()}
     train = examples.pop("train")
-    task_file = make_task_file(task, label_names(task, train), settings)
+    labels = label_names(task, train)
+    for found in (train, *examples.values()):  # of all that will be measured: to find out afterwards costs a seed
+        check_labels(task, found, labels)
+    task_file = make_task_file(task, labels, settings)
     told = next((examples[split] for split in ("dev", "test") if split in examples), None)
     head = settings.head
     return TaskData(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from electra_common.pretraining.settings import PRECISIONS
 from electra_common.tasks.metrics import find_metric
@@ -14,6 +14,16 @@ from electra_common.tasks.readers.read import find_file
 from electra_common.tasks.settings import FineTuningSettings, settings_for
 from electra_common.tasks.starting import Start, plan_start
 from electra_common.tasks.task import SPLITS, Task, find_task
+from electra_common.weights.checkpoint import open_checkpoint
+from electra_common.weights.fingerprint import fingerprint
+
+_MODEL_FILES: Final = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")  # beside the weights
+# What files of a format, or examples of a kind, have not got: a change of it would be taken and not looked at.
+_HAS_NO: Final[Mapping[str, tuple[str, ...]]] = {
+    "words": ("pair", "id", "header", "quoting"),
+    **dict.fromkeys(("squad", "mrqa"), ("text", "pair", "label", "id", "header", "quoting")),
+    **dict.fromkeys(("tagging", "choice"), ("pair",)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +76,7 @@ class FineTuningJob:
             raise ValueError("restarts: whether a seed collapsed is told by dev examples, and there are none")
         if self.settings.early_stopping and "dev" not in self.files:
             raise ValueError("early_stopping: what is better is told by dev examples, and there are none")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
+        check_precision(self.precision)
 
     def identity(self) -> dict[str, Any]:
         """Return what must be the same for a run to go on: what decides its weights, and which of them are the best."""
@@ -79,7 +88,21 @@ class FineTuningJob:
             "evaluate_every": self.evaluate_every,
             "precision": self.precision,
             "files": {split: _sha256(path) for split, path in self.files.items()},
+            "model_files": _model_files(self.start),
         }
+
+    def restate(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the record of a run says, for comparing it with :meth:`identity`.
+
+        One that was written before the model's files were kept in it says nothing of them.
+        """
+        return {**record} if "model_files" in record else {**record, "model_files": _model_files(self.start)}
+
+
+def check_precision(precision: str) -> None:
+    """Raise ValueError unless layers can compute in a precision."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {precision!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +142,14 @@ def make_job(
         **options: further attributes of :class:`FineTuningJob`.
 
     Raises:
-        ValueError: no such task, metric or file, or values do not go together.
+        ValueError: no such task, metric or file, values do not go together, or a column is named that files of the
+            task have not got.
         CheckpointError: there is no such model.
     """
     choice = data if isinstance(data, DataChoice) else DataChoice(folder=Path(data))
-    chosen = (find_task(task) if isinstance(task, str) else task).with_changes(**choice.changes)
+    known = find_task(task) if isinstance(task, str) else task
+    chosen = known.with_changes(**choice.changes)
+    _check_use(known, chosen)
     for name in chosen.metrics:
         find_metric(name, chosen.kind)
     start = plan_start(model, from_scratch=from_scratch)
@@ -137,9 +163,32 @@ def make_job(
     )
 
 
+def _check_use(task: Task, changed: Task) -> None:
+    unused = dict.fromkeys((*_HAS_NO.get(changed.format, ()), *_HAS_NO.get(changed.kind, ())))
+    if named := [name for name in unused if getattr(task, name) != getattr(changed, name)]:
+        raise ValueError(
+            f"task {changed.name}: {', '.join(named)}: not looked at in files of the format {changed.format} for "
+            f"{changed.kind}: leave it out"
+        )
+
+
 def _sha256(path: Path) -> str:
     with open(path, "rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+def _model_files(start: Start) -> dict[str, str | None]:
+    """Return what tells the content of a model on this machine from another's under the same path.
+
+    Of a model on the Hub there is nothing: its name stands for it. Weights are known by their fingerprint.
+    """
+    source = Path(start.source)
+    if not (source.exists() or source.parent == start.folder):  # the latter a TensorFlow prefix
+        return {}
+    files = ((name, start.folder / name) for name in _MODEL_FILES)
+    found = {name: _sha256(file) if file.is_file() else None for name, file in files}
+    weights = None if start.from_scratch else open_checkpoint(start.source).component(start.component).tensors
+    return {**found, "weights": None if weights is None else fingerprint(weights)}
 
 
 def _find_files(task: Task, choice: DataChoice) -> dict[str, Path]:

@@ -6,6 +6,7 @@ give them, and the squared error.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from electra_common.tasks import metric_functions as functions
 from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.decoding.spans import OUTSIDE
-from electra_common.tasks.examples import Choice, Example
+from electra_common.tasks.examples import Choice, Example, TaggedSentence, TextExample
 from electra_common.tasks.features.make import known_answer
 from electra_common.tasks.metric_functions import Answered
 from electra_common.tasks.readers.labels import label_number, label_value
@@ -59,6 +60,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     }
 )
 
+_OF_SPANS: Final = ("entity_f1", "entity_precision", "entity_recall")
+_SPAN_TAG: Final = re.compile(r"O|[BIESLUM](-.+)?", re.DOTALL)
+
 
 def score(
     task: Task, examples: Sequence[Example], predictions: Sequence[Prediction], labels: Sequence[str]
@@ -87,6 +91,7 @@ def score(
     chosen = {name: find_metric(name, task.kind) for name in task.metrics}
     if any(known_answer(example) is None for example in examples):
         return {}
+    check_labels(task, examples, labels)
     answered = _answered(task, examples, predictions, labels)
     computed: dict[Any, float | Mapping[str, float]] = {}
     found: dict[str, float] = {}
@@ -110,6 +115,38 @@ def find_metric(name: str, kind: str) -> Metric:
         return METRICS[name]
     known = ", ".join(other for other, metric in METRICS.items() if kind in metric.kinds)
     raise ValueError(f"no metric {name!r} for {kind}; known: {known}")
+
+
+def check_labels(task: Task, examples: Sequence[Example], labels: Sequence[str]) -> None:
+    """Refuse labels that could not be scored, or would be scored as what they are not; unknown ones are passed over.
+
+    Args:
+        task: names the metrics.
+        examples: to be scored.
+        labels: names of the classes.
+
+    Raises:
+        ValueError: a class is none of the labels, or a metric of spans is to count tags that mark none.
+    """
+    seen = set(labels) if task.kind == "classification" else {OUTSIDE}
+    of_spans = next((name for name in task.metrics if name in _OF_SPANS), None)
+    for example in examples:
+        if task.kind == "classification" and isinstance(example, TextExample):
+            if example.label is not None and str(example.label) not in seen:
+                label_number(labels, example.label, example.place)  # tells what is wrong
+        elif of_spans is not None and isinstance(example, TaggedSentence):
+            for tag in sorted(set(example.tags or ()) - seen):
+                _check_span_tag(tag, of_spans, example.place)
+                seen.add(tag)
+
+
+def _check_span_tag(tag: str, metric: str, place: str) -> None:
+    # seqeval takes the first letter of any tag for its prefix: CCONJ and SCONJ would be the same span.
+    if not _SPAN_TAG.fullmatch(tag):
+        raise ValueError(
+            f"{place}: {metric} counts spans, whose tags are O or such as B-place and I-place; found {tag!r}. For tags "
+            'of words alone take the task pos, or one of your own with scheme "none" and the metric tag_accuracy'
+        )
 
 
 def is_better(name: str, value: float, than: float) -> bool:
@@ -139,7 +176,7 @@ def constant_score(
         labels: names of the classes.
 
     Raises:
-        ValueError: there is no example, or one whose answer is not known.
+        ValueError: there is no example, or one whose answer is not known; or one of the metrics cannot be computed.
     """
     unknown = next((example for example in (*train_examples, *examples) if known_answer(example) is None), None)
     if unknown is not None:
@@ -148,18 +185,23 @@ def constant_score(
         raise ValueError("expected examples to learn from and to score, found none")
     if task.kind == "choice":
         return float(np.mean([1 / len(example.choices) for example in examples if isinstance(example, Choice)]))
-    first = task.with_changes(metrics=task.metrics[:1])
+    main = task.metrics[0]
+    # All metrics are computed, so that one that cannot be is found out before anything is trained.
     scores = [
-        score(first, examples, [_constant(example, answer) for example in examples], labels)[first.metrics[0]]
-        for answer in _constant_answers(task, train_examples, labels)
+        score(task, examples, [_constant(example, answer) for example in examples], labels)[main]
+        for answer in _constant_answers(task, train_examples, examples, labels)
     ]
-    return max(scores) if find_metric(first.metrics[0], task.kind).larger_is_better else min(scores)
+    return max(scores) if find_metric(main, task.kind).larger_is_better else min(scores)
 
 
-def _constant_answers(task: Task, examples: Sequence[Any], labels: Sequence[str]) -> Sequence[str | float]:
-    """Return the answers that a model without knowledge may always give."""
+def _constant_answers(
+    task: Task, examples: Sequence[Any], scored: Sequence[Any], labels: Sequence[str]
+) -> Sequence[str | float]:
+    """Return the answers that a model without knowledge may always give, among them the best."""
     if task.kind == "classification":
-        return labels
+        # Of a measure that treats classes alike that is the most frequent one; f1, of two, is of the second.
+        most = Counter(str(example.label) for example in scored).most_common(1)
+        return labels if len(labels) == 2 else [label for label, _ in most]
     if task.kind == "regression":
         return [float(np.mean([label_value(example.label, example.place) for example in examples]))]
     if task.kind == "answers":
@@ -182,8 +224,9 @@ def _answered(
     found: list[Any] = [prediction.answer for prediction in predictions]
     if task.kind == "classification":
         numbers = {label: number for number, label in enumerate(labels)}
-        wanted = [label_number(labels, example.label, example.place) for example in examples]
-        return Answered(wanted, [numbers[label] for label in found], labels)
+        return Answered(
+            [numbers[str(example.label)] for example in examples], [numbers[label] for label in found], labels
+        )
     if task.kind == "regression":
         return Answered([label_value(example.label, example.place) for example in examples], found)
     if task.kind == "tagging":

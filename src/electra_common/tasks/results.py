@@ -1,7 +1,7 @@
 """The folder that a fine-tuning leaves behind, for reading, for looking at and for other programs.
 
 ===========================  =========================================================================================
-``metrics.json``             task, model, settings, framework, versions, command, the result of each seed, the summary
+``metrics.json``             task, model, settings, framework, versions, command, each seed's result, the summary
 ``summary.png``              all seeds in one picture
 ``seed-N/predictions.jsonl`` an example a line, in order: what was asked, what was expected, what was predicted
 ``seed-N/confusion.png``     of classes and tags what is mistaken for what; of numbers predicted against expected
@@ -9,23 +9,26 @@
 ===========================  =========================================================================================
 
 Of a test set whose answers are not known there are no metrics, no summary and no ``confusion.png``; all else is as
-usual, with null for what was expected. Of questions and choices there is no ``confusion.png`` either. Every file is
-written whole or not at all. What it is not: weights and the model's card (:mod:`electra_common.tasks.card`).
+usual, with null for what was expected. Of questions and choices there is no ``confusion.png`` either. Without
+matplotlib there are no pictures at all, and a warning says so. Every file is written whole or not at all. What it is
+not: weights and the model's card (:mod:`electra_common.tasks.card`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
-from electra_common.pictures import picture_bytes
+from electra_common.pictures import new_figure, picture_bytes
 from electra_common.pretraining.metrics_log import METRICS_FILE, read_metrics
 from electra_common.tasks.answers import check_order, expected_answer, known_pairs
 from electra_common.tasks.decoding.prediction import Answer, Prediction
@@ -45,6 +48,8 @@ PREDICTIONS_FILE: Final = "predictions.jsonl"
 CONFUSION_PICTURE: Final = "confusion.png"
 CURVES_PICTURE: Final = "curves.png"
 _FORMAT: Final = 1
+# Pictures by the names of their files, each made when it is written; None where there is nothing to draw.
+Drawings = Mapping[str, Callable[[], "Figure | None"]]
 _OUTSIDE: Final = "O"  # the tag of words that belong to no span
 # Ends of lines to some programs that JSON writes as they are.
 _LINE_ENDS: Final = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -69,6 +74,11 @@ class RunFacts:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     command: str
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What of it may differ between the seeds of one run: framework, versions and command."""
+        return {"framework": self.framework, "versions": dict(self.versions), "command": self.command}
 
 
 def seed_folder(out: Path, seed: int) -> Path:
@@ -97,19 +107,25 @@ def write_seed(
         predictions: the answers, in the same order.
 
     Raises:
-        ValueError: predictions do not belong to the examples; or the training's log cannot be read or matplotlib is
-            not installed, and then the predictions are written and the pictures are not.
+        ValueError: predictions do not belong to the examples; or the training's log cannot be read, and then the
+            predictions are written and the pictures are not.
         CheckpointError: the folder cannot be written.
     """
     check_order(examples, predictions)
     folder = seed_folder(out, seed)
     # What took long comes first: a picture that cannot be drawn must not cost the predictions.
     write_files(folder, {PREDICTIONS_FILE: partial(_write_predictions, examples, predictions)})
-    confusion = _answers_figure(task, labels, examples, predictions)
-    _write_pictures(folder, {CONFUSION_PICTURE: confusion, CURVES_PICTURE: _curves_figure(folder)})
+    confusion = partial(_answers_figure, task, labels, examples, predictions)
+    _write_pictures(folder, {CONFUSION_PICTURE: confusion, CURVES_PICTURE: partial(_curves_figure, folder)})
 
 
-def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], main_metric: str) -> Summary | None:
+def write_results(
+    out: Path,
+    facts: RunFacts,
+    results: Sequence[SeedResult],
+    main_metric: str,
+    origins: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+) -> Summary | None:
     """Write ``metrics.json`` and ``summary.png``, and return the summary; None where no seed has metrics.
 
     Args:
@@ -117,10 +133,11 @@ def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], mai
         facts: what the fine-tuning was.
         results: one for each seed.
         main_metric: what models are compared by.
+        origins: of each seed what computed it (:attr:`RunFacts.origin`), where that is known.
 
     Raises:
         ValueError: a seed stands twice, some results have the main metric and others do not, or a setting is no plain
-            value; or matplotlib is not installed, and then all but the picture is written.
+            value.
         CheckpointError: the folder cannot be written.
     """
     summary = summarize(results, main_metric) if any(result.metrics for result in results) else None
@@ -128,23 +145,38 @@ def write_results(out: Path, facts: RunFacts, results: Sequence[SeedResult], mai
         "format": _FORMAT,
         **{item.name: getattr(facts, item.name) for item in fields(facts)},
         "task": facts.task.as_dict(),
-        "seeds": [{item.name: getattr(result, item.name) for item in fields(result)} for result in results],
+        "seeds": [
+            {**{item.name: getattr(result, item.name) for item in fields(result)}, **origins.get(result.seed, {})}
+            for result in results
+        ],
         "summary": None if summary is None else summary.as_dict(),
     }
     write_files(out, {RESULTS_FILE: (_as_json(values, indent=2) + "\n").encode("utf-8", "backslashreplace")})
-    figure = seeds_figure(results, summary) if summary is not None and summary.metrics else None
-    _write_pictures(out, {SUMMARY_PICTURE: figure})
+    _write_pictures(out, {SUMMARY_PICTURE: partial(_summary_figure, results, summary)})
     return summary
 
 
-def _write_pictures(folder: Path, figures: Mapping[str, Figure | None]) -> None:
+def _write_pictures(folder: Path, drawings: Drawings) -> None:
     """Write those that there are, and remove those of an earlier call that there are no longer."""
+    can_draw = _can_draw()
+    figures = {name: draw() if can_draw else None for name, draw in drawings.items()}
     write_files(folder, {name: picture_bytes(figure, "png") for name, figure in figures.items() if figure is not None})
     for name in (name for name, figure in figures.items() if figure is None):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(f"{folder / name}: cannot be removed: {error.strerror or error}") from None
+
+
+def _can_draw() -> bool:
+    """Whether there is anything to draw with; what was trained for hours is good without pictures."""
+    try:
+        new_figure(1, 1)
+    except ValueError as error:
+        # Always of this line, which Python shows once.
+        warnings.warn(f"the results have no pictures: {error}", stacklevel=1)
+        return False
+    return True
 
 
 # Predictions ----------------------------------------------------------------------------------------------------------
@@ -213,6 +245,10 @@ def _numbers(values: Sequence[Answer]) -> list[float]:
     if texts := [value for value in values if isinstance(value, str | tuple)]:
         raise ValueError(f"a regression has numbers for answers, found {texts[0]!r}")
     return [float(value) for value in values if isinstance(value, float | int)]
+
+
+def _summary_figure(results: Sequence[SeedResult], summary: Summary | None) -> Figure | None:
+    return seeds_figure(results, summary) if summary is not None and summary.metrics else None
 
 
 def _curves_figure(folder: Path) -> Figure | None:

@@ -181,14 +181,21 @@ class FineTuningRun:
         self._reporter.training(self.state, values)
 
     def evaluate(self, predict: Predict, write_model: Callable[[Path], None]) -> None:
-        """Measure the model on ``dev``; keep it if it is better than all before."""
-        found = self.measure("dev", predict)
+        """Measure the model on ``dev``; keep it if it is better than all before. All processes come here, none alone.
+
+        What the first process found decides for all: another one may round otherwise, and stop where that one goes on.
+        """
+        with self._processes.together():
+            found = self.measure("dev", predict)
+            self._reporter.held_out(self.state, found.metrics)
         self._latest = self.state.step, found
-        self._reporter.held_out(self.state, found.metrics)
         if not found.metrics:
             return
-        if self._count_evaluation(found.metrics) and self._processes.is_first:
-            self._write(BEST, write_model)
+        main = self.job.task.metrics[0]
+        improves = self._count_evaluation(self._processes.gather(found.metrics[main])[0])
+        with self._processes.together():
+            if improves and self._processes.is_first:
+                self._write(BEST, write_model)
         self.is_done = self._stops_early
 
     def measure(self, split: str, predict: Predict) -> Measured:
@@ -232,19 +239,20 @@ class FineTuningRun:
         at_end = self.state.step == self.steps_in_all
         return every > 0 and (self.state.step % every == 0 or at_end)
 
-    def _count_evaluation(self, metrics: Mapping[str, float]) -> bool:
-        """Take notice of an evaluation; return whether it is better than all before."""
-        main = self.job.task.metrics[0]
-        improves = self.best is None or is_better(main, metrics[main], self.best)
-        self.best = metrics[main] if improves else self.best
+    def _count_evaluation(self, value: float) -> bool:
+        """Take notice of the first metric of an evaluation; return whether it is better than all before."""
+        improves = self.best is None or is_better(self.job.task.metrics[0], value, self.best)
+        self.best = value if improves else self.best
         self.evaluations_without_better = 0 if improves else self.evaluations_without_better + 1
         return improves
 
     def _recall_evaluations(self) -> None:
+        main = self.job.task.metrics[0]
         if (self.folder / METRICS_FILE).is_file():
             for entry in read_metrics(self.folder):
-                if entry.split == "held-out" and entry.step <= self.state.step:
-                    self._count_evaluation(entry.metrics)
+                # Where the answers to dev are not known, an evaluation found nothing.
+                if entry.split == "held-out" and entry.step <= self.state.step and main in entry.metrics:
+                    self._count_evaluation(entry.metrics[main])
 
     def _write(self, name: str, write_model: Callable[[Path], None]) -> None:
         with new_folder(self.folder / name, overwrite=True) as folder:

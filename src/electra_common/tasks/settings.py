@@ -8,8 +8,9 @@ What it is not: how a run is carried out (:mod:`electra_common.tasks.job`): file
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Self
@@ -31,6 +32,23 @@ _BUILT_IN: Final = "settings.toml"
 CLASS_WEIGHTS: Final = ("none", "balanced")
 # What only answers look at; a change of it for another task would be taken and ignored.
 _OF_ANSWERS: Final = ("doc_stride", "max_query_length", "n_best", "max_answer_length", "null_threshold")
+# What numbers may be.
+_RANGES: Final[dict[str, tuple[Callable[[float], bool], tuple[str, ...]]]] = {
+    "above 0 and finite": (
+        lambda value: 0 < value < math.inf,
+        ("learning_rate", "layer_decay", "epochs", "batch_size", "adam_epsilon", "clip_norm", "doc_stride",
+         "max_query_length", "n_best", "max_answer_length"),
+    ),
+    "at least 0 and finite": (
+        lambda value: 0 <= value < math.inf,
+        ("decay_power", "weight_decay", "early_stopping"),
+    ),
+    "from 0 to below 1": (lambda value: 0 <= value < 1, ("adam_beta_1", "adam_beta_2")),
+    "0 … 1": (lambda value: 0 <= value <= 1, ("warmup_fraction",)),
+    "0 … 0.99": (lambda value: 0 <= value <= 0.99, ("dropout",)),
+    "8 … 1048576": (lambda value: 8 <= value <= 1 << 20, ("max_length",)),
+    "finite": (lambda value: -math.inf < value < math.inf, ("null_threshold",)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +71,7 @@ class FineTuningSettings:
         adam_beta_2: of the mean of their squares.
         adam_epsilon: added to the root of the latter.
         adam_bias_correction: divide both means by ``1 - beta**update``, as Adam does and ELECTRA's code does not.
-        clip_norm: the most that the norm of all gradients may be.
+        clip_norm: the most that the norm of all gradients may be; 1e9 is beyond all, and clips nothing.
         max_length: most tokens of a row.
         doc_stride: of answers: how many tokens the next window over a long context begins later.
         max_query_length: most tokens of a question.
@@ -97,16 +115,10 @@ class FineTuningSettings:
     null_threshold: float = NULL_THRESHOLD
 
     def __post_init__(self) -> None:
-        positive = ("learning_rate", "layer_decay", "epochs", "batch_size", "adam_epsilon", "clip_norm", "doc_stride")
-        for name in (*positive, "max_query_length", "n_best", "max_answer_length"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"settings: {name} must be above 0, found {getattr(self, name)}")
-        for name, least, most in (("warmup_fraction", 0, 1), ("dropout", 0, 0.99), ("max_length", 8, 1 << 20)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"settings: {name} must be {least} … {most}, found {getattr(self, name)}")
-        for name in ("weight_decay", "early_stopping"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"settings: {name} must be at least 0, found {getattr(self, name)}")
+        for words, (holds, names) in _RANGES.items():
+            for name in names:
+                if not holds(value := getattr(self, name)):
+                    raise ValueError(f"settings: {name} must be {words}, found {value}")
         choices = {"layer_decay_style": STYLES, "schedule": SCHEDULES, "head": HEADS, "class_weights": CLASS_WEIGHTS}
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from electra_common.config_json import LONGEST_REASON, read_json_file
+from electra_common.json_files import LONGEST_REASON, read_json_file
 from electra_common.tasks.task import Task, task_from
 from electra_common.tasks.task_values import check_task_values, is_plain_file_name
 from electra_common.weights.errors import CheckpointError

@@ -12,16 +12,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
-from math import isnan, nan
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
+from electra_common.pretraining.batches import Division
 from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
 from electra_common.pretraining.processes import Processes
 from electra_common.pretraining.reporting import Reporter
@@ -30,15 +30,16 @@ from electra_common.pretraining.run_folder import (
     command_line,
     list_checkpoints,
     open_run_folder,
-    read_json,
     read_state,
     start_facts,
 )
 from electra_common.pretraining.signals import stopped_by_signals
 from electra_common.tasks.card import TaskCardFacts, task_card
 from electra_common.tasks.data import TaskData, read_task_data
+from electra_common.tasks.features.make import known_answer
 from electra_common.tasks.job import FineTuningJob
 from electra_common.tasks.metrics import METRICS
+from electra_common.tasks.result_file import RESULT_FILE, SeedRecord, read_record, read_records
 from electra_common.tasks.results import (
     CONFUSION_PICTURE,
     CURVES_PICTURE,
@@ -56,7 +57,6 @@ from electra_common.tokenization.files import folder_files
 from electra_common.versions import installed_versions
 from electra_common.weights.atomic import write_files
 
-RESULT_FILE: Final = "result.json"
 CARD_FILE: Final = "README.md"
 _PICTURES: Final = {
     CURVES_PICTURE: "Loss and metrics by step",
@@ -82,53 +82,65 @@ class FineTuning:
         self.config: ElectraConfig = task_config(job.start, job.task, data.task_file.labels, job.settings)
         self._processes, self._quiet = processes, quiet
         self._files = {**folder_files(tokenizer), TASK_FILE: data.task_file.as_bytes()}
-        self._results: dict[int, SeedResult] = {}
-        self._was_stopped = False
+        self._records: dict[int, SeedRecord] = {}
+        self._others: Mapping[int, SeedRecord] = {}
+        # A signal at the end of a seed is one for the next seed: the one at hand is done all the same.
+        self._was_stopped = self._was_signalled = False
 
     def runs(self) -> Iterator[FineTuningRun]:
         """Yield a run for each seed that is not done yet, and for as many more as collapsed ones may be replaced by."""
+        self._others = read_records(self.job.out)  # of earlier calls: also of seeds that this one was not asked for
         waiting = list(self.job.seeds)
         restarts = self.job.restarts
         while waiting and not self._was_stopped:
             seed = waiting.pop(0)
-            if (result := read_result(seed_folder(self.job.out, seed))) is not None:
-                self._results[seed] = result
+            if (record := read_record(seed_folder(self.job.out, seed))) is not None:
+                self._records[seed] = record
                 if self._processes.is_first:
                     _forget_checkpoints(seed_folder(self.job.out, seed))
+            elif self._was_signalled:
+                self._was_stopped = True
             else:
                 with self._open_run(seed) as run:
                     yield run
                     self._was_stopped = not run.has_ended
-            if seed in self._results and self._results[seed].is_collapsed and restarts:
+                    self._was_signalled = self._processes.anywhere(run.was_signalled)
+            if seed in self._records and self._records[seed].result.is_collapsed and restarts:
                 restarts -= 1
-                waiting.append(max(*self._results, *waiting, *self.job.seeds) + 1)
+                waiting.append(max(*self._records, *waiting, *self.job.seeds) + 1)
 
     def finish(self, run: FineTuningRun, predict: Predict) -> None:
         """Measure the model that counts, on what there is to measure on, and keep what was found."""
-        measured = {split: run.measure(split, predict) for split in self.data.measured}
+        measured: dict[str, Measured] = {}
+        for split in sorted(self.data.measured):  # dev first: what fails on test does not cost what was found there
+            with self._processes.together():
+                measured[split] = run.measure(split, predict)
+                if self._processes.is_first:
+                    self._write_predictions(run, split, measured[split])
         with self._processes.together():
             if self._processes.is_first:
-                for split, found in measured.items():
-                    self._write_predictions(run, split, found)
-                result = self._result(run, measured)
-                write_files(run.folder, {RESULT_FILE: (json.dumps(_plain(result), indent=2) + "\n").encode()})
+                record = SeedRecord(self._result(run, measured), self.facts.origin)
+                write_files(run.folder, {RESULT_FILE: record.as_bytes()})
                 _forget_checkpoints(run.folder)
-        kept = read_result(run.folder)  # of the first process, by all
+        kept = read_record(run.folder)  # of the first process, by all
         assert kept is not None
-        self._results[run.seed] = kept
+        self._records[run.seed] = kept
 
     def summary(self) -> Summary | None:
-        """Write what all seeds together reached, and return it; None if the run was stopped before its end."""
+        """Write what all seeds of the folder reached, and return it; None if the run was stopped before its end."""
         if self._was_stopped:
             return None
-        results = [self._results[seed] for seed in sorted(self._results)]
+        records = dict(sorted({**self._others, **self._records}.items()))
+        results = [record.result for record in records.values()]
         main = self.job.task.metrics[0]
         measured = [result for result in results if result.metrics]
         summary = summarize(measured, main) if measured else Summary(main, {}, {}, (), len(results))
         if self._processes.is_first:
-            write_results(self.job.out, self.facts, results, main)
+            origins = {seed: record.origin for seed, record in records.items()}
+            facts = {seed: replace(self.facts, **record.origin) for seed, record in records.items()}
+            write_results(self.job.out, facts[max(facts)], results, main, origins)
             for result in results:
-                self._write_cards(result, results, summary)
+                self._write_cards(result, facts[result.seed], results, summary)
         return summary
 
     # ----------------------------------------------------------------------------------------------------------------
@@ -177,21 +189,23 @@ class FineTuning:
             found.predictions,
         )
 
-    def _write_cards(self, result: SeedResult, results: Sequence[SeedResult], summary: Summary) -> None:
+    def _write_cards(
+        self, result: SeedResult, facts: RunFacts, results: Sequence[SeedResult], summary: Summary
+    ) -> None:
         """Beside each model of a seed, with the pictures that it shows."""
         folder = seed_folder(self.job.out, result.seed)
         pictures = {name: text for name, text in _PICTURES.items() if (folder / name).is_file()}
         for name in (LAST, BEST):
             if (folder / name).is_dir():
-                facts = TaskCardFacts(
+                card = TaskCardFacts(
                     name=f"{self.job.out.resolve().name}, seed {result.seed}, {name}",
                     task=self.job.task,
                     labels=self.data.task_file.labels,
-                    base_model=self.facts.model,
-                    framework=self.facts.framework,
-                    settings=self.facts.settings,
-                    command=self.facts.command,
-                    versions=self.facts.versions,
+                    base_model=facts.model,
+                    framework=facts.framework,
+                    settings=facts.settings,
+                    command=facts.command,
+                    versions=facts.versions,
                     results=results,
                     summary=summary if summary.metrics else None,
                     seed=result.seed,
@@ -199,7 +213,7 @@ class FineTuning:
                     pictures=pictures,
                 )
                 files = {picture: (folder / picture).read_bytes() for picture in pictures}
-                write_files(folder / name, {**files, CARD_FILE: task_card(facts).encode()})
+                write_files(folder / name, {**files, CARD_FILE: task_card(card).encode()})
 
     def _result(self, run: FineTuningRun, measured: Mapping[str, Measured]) -> SeedResult:
         split = self.data.main_split
@@ -249,11 +263,14 @@ def open_work(
     start = start_facts(framework, version, processes.count, job.precision)
     with ExitStack() as stack:
         with processes.together():
+            Division(job.settings.batch_size, processes.count, job.accumulation)  # what does not divide is told now
             tokenizer = open_tokenizer(job.start, max_length=job.settings.max_length)
             data = read_task_data(job.task, job.files, tokenizer, job.settings)
+            _check_answers(job, data)
             if processes.is_first:
                 _check_folder(job)
-                stack.enter_context(open_run_folder(job.out, job.identity(), start, holds_work=_holds_work))
+                folder = open_run_folder(job.out, job.identity(), start, holds_work=_holds_work, restate=job.restate)
+                stack.enter_context(folder)
         facts = RunFacts(
             task=job.task,
             model=job.start.name,
@@ -263,28 +280,6 @@ def open_work(
             command=command_line(),
         )
         yield FineTuning(job, data, tokenizer, facts, processes, quiet=quiet)
-
-
-def read_result(folder: Path) -> SeedResult | None:
-    """Return what a seed came to, from its folder; None where it is not done.
-
-    Raises:
-        ValueError: the file cannot be read.
-    """
-    file = folder / RESULT_FILE
-    if not file.exists():
-        return None
-    values = read_json(file)
-    try:
-        constant = values["constant_score"]
-        return SeedResult(**{**values, "constant_score": nan if constant is None else constant})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{file}: not the result of a seed: {error}; take it away to train the seed again") from None
-
-
-def _plain(result: SeedResult) -> dict[str, Any]:
-    values = asdict(result)
-    return {**values, "constant_score": None if isnan(result.constant_score) else result.constant_score}
 
 
 def _forget_checkpoints(folder: Path) -> None:
@@ -308,3 +303,13 @@ def _holds_work(out: Path) -> bool:
 def _check_folder(job: FineTuningJob) -> None:
     if (job.out / RUN_FILE).exists() and not job.resume:
         raise ValueError(f"{job.out}: holds a run; add --resume to go on with it, or choose another folder")
+
+
+def _check_answers(job: FineTuningJob, data: TaskData) -> None:
+    """Refuse what asks how good a model is on ``dev`` where the answers to that are not known."""
+    dev = data.measured.get("dev")
+    unknown = next((example for example in dev.examples if known_answer(example) is None), None) if dev else None
+    asked = [name for name, is_asked in (("early_stopping", job.settings.early_stopping), ("restarts", job.restarts))
+             if is_asked]  # fmt: skip
+    if unknown is not None and asked:
+        raise ValueError(f"{unknown.place}: no answer, and {asked[0]} needs one to each example of dev: leave it out")

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 from tokenizers import AddedToken, Tokenizer
 
 from electra_common.config_json import read_config_file
+from electra_common.json_files import read_json_file, read_small_file
 from electra_common.tokenization import special_tokens as special
 from electra_common.tokenization.vocabulary import vocabulary_bytes
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import TOKENIZER_FILES, resolve_path
+from electra_common.weights.own_files import is_own_file
 
 if TYPE_CHECKING:
     from electra_common.tokenization.base import TokenizerBase
@@ -137,8 +139,7 @@ class TokenizerFolder:
         if "additional_special_tokens" in result:
             result["additional_special_tokens"] = [self._token(x) for x in result["additional_special_tokens"] or ()]
         limit = result.get("model_max_length", self.config.get("max_len", self.max_positions))
-        if limit is not None and not (type(limit) in (int, float) and limit > 0):
-            raise CheckpointError(f"{self.path}: expected a number above 0 as model_max_length, found {limit!r:.80}")
+        check_length_limit(self.path, limit)
         # transformers writes 1e30 for "none", as a whole number or not.
         result["model_max_length"] = None if limit is None or limit > 1e20 else int(limit)
         return {name: value for name, value in result.items() if value is not None}
@@ -210,24 +211,22 @@ def read_stored_files(folder: Path) -> dict[str, bytes]:
     """Return the files of a tokenizer in a folder by name, as they stand there; what else the folder holds is not read.
 
     Raises:
-        CheckpointError: one of them is a link, no file or too large, or cannot be read.
+        CheckpointError: one of them is a link that leads elsewhere, no file or too large, or cannot be read.
     """
     found = {}
     for path in (folder / name for name in TOKENIZER_FILES):
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise CheckpointError(f"{path}: expected a file, found a link or something else; put a copy in its place")
+        if not is_own_file(path):
+            raise CheckpointError(f"{path}: a link that leads elsewhere; put a copy in its place")
         if path.exists():
-            found[path.name] = _content(path)
+            found[path.name] = read_small_file(path, MAX_JSON_BYTES, "tokenizer")
     return found
 
 
-def _content(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path}: over {MAX_JSON_BYTES >> 20} MiB, too large for a tokenizer's file")
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+def check_length_limit(file: Path, limit: Any) -> None:
+    """Raise CheckpointError unless ``model_max_length``, as a file says it, is a number above 0 or None."""
+    is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+    if limit is not None and not (is_number and limit > 0):
+        raise CheckpointError(f"{file}: expected a number above 0 as model_max_length, found {limit!r:.80}")
 
 
 def _token_as_json(token: AddedToken) -> dict[str, Any]:
@@ -239,19 +238,7 @@ def _as_json(values: Mapping[str, Any]) -> bytes:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    if not (file.exists() or file.is_symlink()):
-        return {}
-    try:
-        if file.stat().st_size > MAX_JSON_BYTES:
-            raise CheckpointError(f"{file}: over {MAX_JSON_BYTES >> 20} MiB, too large for a setting")
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{file}: cannot be read as JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{file}: expected a JSON object, found {type(values).__name__}")
-    return values
+    return read_json_file(file, MAX_JSON_BYTES, "tokenizer") if file.exists() or file.is_symlink() else {}
 
 
 def _max_positions(file: Path) -> int | None:

@@ -84,7 +84,14 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 def holds(outer: Path, inner: Path) -> bool:
     """Whether a folder is another one or around it, however their paths are spelled."""
     absolute = inner.absolute()
-    return outer.exists() and any(outer.samefile(item) for item in (absolute, *absolute.parents) if item.exists())
+    return any(_is_same(outer, item) for item in (absolute, *absolute.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one is not there, or may not be looked at
+        return False
 
 
 def _is_run_in(folder: Path) -> bool:

@@ -29,7 +29,7 @@ from electra_common.weights.saving import (
     two_network_files,
 )
 from electra_common.weights.streaming import Rounding, SequentialReader
-from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.tensors import StoredTensor, widest_dtype
 
 _MAX_TOKENIZER_BYTES: Final = 64 << 20
 _PASSES: Final = 3  # over every tensor: written, read back, read again from the source
@@ -103,7 +103,7 @@ def convert_checkpoint(
     step = _progress_step(prepared, progress)
     together = format in TWO_NETWORK_FORMATS and len(prepared) > 1
     if holds(Path(target), checkpoint.folder.resolve().parent):
-        raise CheckpointError(f"{target}: holds the folder that is converted and others; choose another one")
+        raise CheckpointError(f"{target}: a folder around the one that is converted; choose another")
     with new_folder(Path(target), overwrite=overwrite) as temporary:
         tokenizer = _tokenizer_files(checkpoint)
         if together:
@@ -144,8 +144,8 @@ def _prepare(checkpoint: Checkpoint, component: Component, heads: Heads, roundin
         raise CheckpointError(report.problems() if not report.is_complete else report.new_head_warning())
     exact = SequentialReader().wrap(tensors)
     written = exact if rounding is None else rounding.wrap(exact)
-    dtypes = sorted({tensor.dtype for tensor in written.values()})
-    return _Prepared(component, architecture, config.replace(dtype=dtypes[0]), exact, written, report)
+    dtype = widest_dtype(tensor.dtype for tensor in written.values())
+    return _Prepared(component, architecture, config.replace(dtype=dtype), exact, written, report)
 
 
 def _inner_folder(item: _Prepared, prepared: list[_Prepared], together: bool) -> str:

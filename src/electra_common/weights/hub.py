@@ -55,9 +55,15 @@ def resolve_path(
         if revision is not None:
             raise ValueError(f"revision {revision!r} means nothing for the local path {path}")
         return path
-    # A name in a folder that exists is a path with a slip in it, and no reason to ask the network.
-    if isinstance(name_or_path, Path) or not _REPOSITORY.match(name_or_path) or path.parent.is_dir():
+    is_path = path.parent in (Path(), Path(".."))
+    if isinstance(name_or_path, Path) or is_path or not _REPOSITORY.match(name_or_path):
         raise CheckpointError(f"{path}: no such file or folder, nor a name on the Hub (owner/name)")
+    # A name in a folder that exists is taken for a path with a slip in it, and no reason to ask the network.
+    if path.parent.is_dir():
+        raise CheckpointError(
+            f"{path}: no such file or folder in the folder {path.parent} that is here; "
+            "if a name on the Hub is meant, rename the folder, or start in another one"
+        )
     options = {"revision": revision, "cache_dir": cache_dir}
     try:
         if only:

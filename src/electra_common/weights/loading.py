@@ -31,7 +31,7 @@ from electra_common.weights.names import (
 )
 from electra_common.weights.report import LoadReport, WrongShape
 from electra_common.weights.shapes import count_layers, expected_shapes, parts_of
-from electra_common.weights.tensors import FLOATING_DTYPES, StoredTensor
+from electra_common.weights.tensors import FLOATING_DTYPES, StoredTensor, widest_dtype
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def plan_loading(
         CheckpointError: the checkpoint is unusable or does not fit; one message names every tensor.
         ValueError: an argument or a config override is wrong.
     """
+    if config is not None and not isinstance(config, ElectraConfig):
+        raise ValueError(
+            f"config must be an ElectraConfig, found a {type(config).__name__}; "
+            "make one with ElectraConfig(**fields) or ElectraConfig.from_pretrained(path)"
+        )
     checkpoint = open_checkpoint(
         name_or_path, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
     )
@@ -92,11 +97,11 @@ def plan_loading(
 
 
 def _check_new_size(report: LoadReport, config: ElectraConfig, tensors: Mapping[str, StoredTensor]) -> None:
-    """A new head is smaller than the encoder it sits on; a file of odd sizes could ask for gigabytes."""
+    """A new head is small, or smaller than the encoder it sits on; a file of odd sizes could ask for gigabytes."""
     shapes = expected_shapes(config, (config.architectures or ("",))[0])
     new = sum(math.prod(shapes[name]) for name in report.new)
     loaded = sum(math.prod(tensor.shape) for tensor in tensors.values())
-    if new > loaded:
+    if new > max(loaded, _SMALL_HEAD):
         raise CheckpointError(f"{report.source}: the new head would have {new} weights, the file gives only {loaded}")
 
 
@@ -122,13 +127,13 @@ def _choose_dtype(dtype: str | None, tensors: Mapping[str, StoredTensor]) -> str
     if dtype is None:
         return "float32"
     if dtype == "auto":
-        stored = {tensor.dtype for tensor in tensors.values()}
-        return next((name for name in FLOATING_DTYPES if name in stored), "float32")
+        return widest_dtype(tensor.dtype for tensor in tensors.values())
     if dtype not in FLOATING_DTYPES:
         raise ValueError(f"dtype must be None, 'auto' or one of {', '.join(FLOATING_DTYPES)}, found {dtype!r}")
     return dtype
 
 
+_SMALL_HEAD: Final = 1 << 22  # weights that a new head may have on any encoder, 16 MiB: Google's are wider than some
 _UNUSED_HEAD: Final = "head that {} does not have"
 
 

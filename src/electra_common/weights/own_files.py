@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -10,5 +11,5 @@ def is_own_file(file: Path) -> bool:
 
     The Hub's cache is made of links to its own blobs; those are fine.
     """
-    real, folder = file.resolve(), file.parent.resolve()
+    real, folder = Path(os.path.realpath(file)), Path(os.path.realpath(file.parent))  # a link may lead to itself
     return real.is_relative_to(folder) or real.is_relative_to(folder.parent.parent / "blobs")

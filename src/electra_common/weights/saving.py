@@ -18,13 +18,15 @@ from electra_common.weights.formats.tf_h5_writer import write_tf_h5
 from electra_common.weights.google_names import google_tensors
 from electra_common.weights.joint_names import joint_tensors
 from electra_common.weights.names import (
+    ARCHITECTURE_PARTS,
     COMPONENTS,
     GENERATOR,
     GENERATOR_ARCHITECTURES,
     TIED_VOCABULARY_WEIGHT,
     WORD_EMBEDDINGS,
 )
-from electra_common.weights.tensors import StoredTensor
+from electra_common.weights.shapes import expected_shapes
+from electra_common.weights.tensors import FLOATING_DTYPES, StoredTensor, widest_dtype
 from electra_common.weights.weights_file import GENERATOR_CONFIG, JOINT_FILE, WEIGHTS_NAMES
 
 Progress = Callable[[int], None] | None
@@ -39,6 +41,18 @@ BUNDLE_PREFIX: Final = "model.ckpt-0"  # Google's Saver adds the training step; 
 # transformers looks at this entry and refuses files without it; "pt" also says how kernels lie: [output, input].
 _METADATA: Final = {"format": "pt"}
 _BODY_PREFIX: Final = "electra."
+_MOST_NAMES: Final = 4  # in an error; a model of which one layer is another has hundreds
+_TAKE_OUT: Final = (
+    "merge adapters into the weights, take out pruning and other parametrizations, and let the model's config say what "
+    "it has"
+)
+_REMEDIES: Final = {
+    "missing": _TAKE_OUT,
+    "unexpected": _TAKE_OUT,
+    "of another shape than in the config": "resize_token_embeddings of the whole model, not of its encoder alone, "
+    "changes the vocabulary",
+    "of a dtype that is not saved": f"convert the model to one of {', '.join(FLOATING_DTYPES)} first",
+}
 
 
 def check_format(format: str, max_shard_size: int | None = None) -> None:
@@ -144,6 +158,43 @@ def _shared(config: ElectraConfig, architecture: str) -> dict[str, str]:
 def _without_prefix(tensors: Tensors) -> dict[str, StoredTensor]:
     """Transformers stores the bare encoder without ``electra.``."""
     return {name.removeprefix(_BODY_PREFIX): tensor for name, tensor in tensors.items()}
+
+
+def config_as_saved(config: ElectraConfig, architecture: str, tensors: Tensors) -> ElectraConfig:
+    """Return the config to store with the tensors of a model: it names the class and the widest dtype.
+
+    Args:
+        config: the model's.
+        architecture: the model's class, by the name that ``architectures`` uses.
+        tensors: ``{canonical name: tensor}``, tied copies left out.
+
+    Raises:
+        CheckpointError: the tensors are not those of such a model, so that no class could load what would be saved.
+    """
+    if architecture not in ARCHITECTURE_PARTS:
+        raise CheckpointError(
+            f"no checkpoint holds an {architecture}: save the model that it is part of, or one of the usual classes"
+        )
+    expected = expected_shapes(config, architecture)
+    both = sorted(expected.keys() & tensors.keys())
+    problems = {
+        "missing": sorted(expected.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - expected.keys()),
+        "of another shape than in the config": [name for name in both if tensors[name].shape != expected[name]],
+        "of a dtype that is not saved": [name for name in both if tensors[name].dtype not in FLOATING_DTYPES],
+    }
+    found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    if found:
+        remedies = dict.fromkeys(_REMEDIES[kind] for kind, names in problems.items() if names)
+        raise CheckpointError(
+            f"this {architecture} could not be loaded again if it were saved: {'; '.join(found)}; {'; '.join(remedies)}"
+        )
+    dtype = widest_dtype(tensor.dtype for tensor in tensors.values())
+    return config.replace(architectures=(architecture,), dtype=dtype)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], "…"])
 
 
 def save_folder(folder: str | Path, config: ElectraConfig, tensors: Tensors, *, format: str = "safetensors") -> None:

@@ -6,7 +6,7 @@ This is what every format reader yields, so nothing behind it needs to know whic
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,6 +28,12 @@ DTYPES: Final[dict[str, np.dtype[np.generic]]] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }  # fmt: skip
 FLOATING_DTYPES: Final = ("float64", "float32", "float16", "bfloat16")
+
+
+def widest_dtype(dtypes: Iterable[str]) -> str:
+    """Return the floating dtype, among those of a network's tensors, that all of them fit in; float32 without any."""
+    found = set(dtypes)
+    return next((name for name in FLOATING_DTYPES if name in found), "float32")
 
 
 def data_bytes(shape: tuple[int, ...], dtype: str) -> int:

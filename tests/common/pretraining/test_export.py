@@ -191,19 +191,19 @@ def test_of_the_tokenizers_folder_only_a_tokenizers_files_are_taken(run, tmp_pat
 def test_a_link_in_the_place_of_a_file_is_refused(run, tmp_path, name):
     (run / name).rename(tmp_path / "elsewhere")
     (run / name).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match=f"{name}: expected a (file|folder), found a link"):
+    with pytest.raises(CheckpointError, match=f"{name}: (a link that leads elsewhere|expected a folder, found a link)"):
         export_run(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_file_or_too_large_is_refused(run, tmp_path, monkeypatch):
     os.mkfifo(run / "tokenizer" / "tokenizer.json")
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: expected a file, found a link or something else"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a regular file"):
         export_run(run, tmp_path / "out")
     (run / "tokenizer" / "tokenizer.json").unlink()
-    monkeypatch.setattr("electra_common.pretraining.run_facts._MOST_BYTES", 1000)
+    monkeypatch.setattr("electra_common.pretraining.run_facts.MOST_BYTES", 1000)
     (run / "data.json").write_text(" " * 1001)
-    with pytest.raises(CheckpointError, match=r"data\.json: over 0 MiB, too large"):
+    with pytest.raises(CheckpointError, match=r"data\.json: more than 1000 bytes, which no run has"):
         export_run(run, tmp_path / "out")
 
 
@@ -251,8 +251,8 @@ RECIPE = "expected a max_length above 0, found"
         ("data.json", {"splits": {"train": 1}}, "splits: train: expected an object, found 1"),
         ("data.json", {"vocabulary": "v"}, "vocabulary: expected an object, found 'v'"),
         ("data.json", {"options": None}, "options: expected an object, found None"),
-        ("tokenizer/tokenizer_config.json", {"model_max_length": "512"}, "expected a number above 0 or null as m"),
-        ("tokenizer/tokenizer_config.json", {"model_max_length": float("nan")}, "expected a number above 0"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": "512"}, "expected a number above 0 as m"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": float("nan")}, ".*NaN is not finite"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": True}, "expected a number above 0"),
     ],
 )  # fmt: skip
@@ -269,17 +269,23 @@ def test_a_run_that_does_not_say_what_it_started_from_is_refused(run, tmp_path):
     stored = json.loads((run / "run.json").read_text())
     del stored["start_from"]
     (run / "run.json").write_text(json.dumps(stored))
-    with pytest.raises(
-        CheckpointError, match=r"run\.json: start_from: expected a path, a name or null, found 'nothing'"
-    ):
+    with pytest.raises(CheckpointError, match=r"run\.json: start_from: expected a path, a name or null, found nothing"):
         export_run(run, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["run.json", "data.json", "tokenizer/tokenizer_config.json"])
-@pytest.mark.parametrize("content", ["", "[1]", "\udcff", '{"a": ' * 5000])
-def test_what_is_no_object_is_told_with_its_file(run, tmp_path, name, content):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "Expecting value"),
+        ("[1]", "expected a JSON object, found list"),
+        ("\udcff", "'utf-8' codec"),
+        ('{"a": ' * 5000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_object_is_told_with_its_file(run, tmp_path, name, content, told):
     (run / name).write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(CheckpointError, match=rf"{name}: (cannot be read as JSON|expected an object)"):
+    with pytest.raises(CheckpointError, match=f"{name}: .*{told}"):
         export_run(run, tmp_path / "out")
 
 

@@ -1,5 +1,6 @@
 """From text to a folder: the same bytes for any number of processes and however often it was stopped."""
 
+import json
 import os
 import resource
 import shutil
@@ -448,6 +449,23 @@ def test_one_preparation_at_a_time_writes_to_a_folder(corpus, prepared, tmp_path
             assert contents(folder) == before
         prepare(corpus, folder)
         assert contents(folder) == contents(prepared)
+
+
+def test_what_is_finished_is_found_so_without_holding_the_folder(corpus, prepared):
+    """It may be another's, or on a disk that takes no files."""
+    with lock_folder(prepared, "preparation"):
+        assert prepare(corpus, prepared).complete
+
+
+def test_a_corpus_from_before_checksums_of_files_were_kept_is_the_same_corpus(corpus, prepared, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "corpus")
+    values = json.loads((folder / "manifest.json").read_text())
+    for source in values["sources"]:
+        del source["sha256"]
+    (folder / "manifest.json").write_text(json.dumps(values))
+    assert len(prepare(corpus, folder).shards) == len(values["shards"])
+    with pytest.raises(ValueError, match="holds a corpus of other max_length: "):
+        prepare(corpus, folder, segments=SegmentOptions(max_length=38))
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "train-00001.bin", "manifest.json"])

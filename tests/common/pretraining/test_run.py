@@ -50,20 +50,20 @@ def test_only_the_files_of_the_tokenizer_go_into_the_run(own_data, tmp_path):
 def test_a_tokenizer_that_leads_out_of_the_corpus_is_refused(own_data, tmp_path):
     (tmp_path / "secret").write_text("{}")
     (own_data / "tokenizer" / "added_tokens.json").symlink_to(tmp_path / "secret")
-    with pytest.raises(CheckpointError, match=r"added_tokens\.json: expected a file, found a link"):
+    with pytest.raises(CheckpointError, match=r"added_tokens\.json: a link that leads elsewhere"):
         start(tiny_settings(own_data, tmp_path / "run"))
     assert not (tmp_path / "run" / "tokenizer" / "added_tokens.json").exists()
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "tokenizer", "checkpoints", ".lock"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "tokenizer", "checkpoints", "tensorboard", ".lock"])
 def test_a_run_that_leads_out_of_its_folder_is_refused_and_nothing_is_written_there(data, tmp_path, name):
     start(tiny_settings(data, tmp_path / "run"))
     inside, outside = tmp_path / "run" / name, tmp_path / "outside"
-    if inside.is_dir():
-        shutil.rmtree(inside)
+    if name in ("tokenizer", "checkpoints", "tensorboard"):
+        shutil.rmtree(inside, ignore_errors=True)
         outside.mkdir()
     else:
-        inside.unlink(missing_ok=True)
+        inside.unlink()
         outside.write_text("of the user")
     inside.symlink_to(outside, target_is_directory=outside.is_dir())
     with pytest.raises((ValueError, CheckpointError), match="link"):
@@ -71,20 +71,22 @@ def test_a_run_that_leads_out_of_its_folder_is_refused_and_nothing_is_written_th
     assert list(outside.iterdir()) == [] if outside.is_dir() else outside.read_text() == "of the user"
 
 
-def test_a_damaged_checkpoint_says_how_to_go_on(data, tmp_path):
-    newest = tmp_path / "run" / "checkpoints" / "step-00000010"
-    newest.mkdir(parents=True)
-    settings = tiny_settings(data, tmp_path / "run")
-    (newest / "state.json").write_text('{"format": 1, "step": 10, "tokens": 9}')
-    (tmp_path / "run" / "run.json").write_text(json.dumps(settings.identity("")))
-    change(tmp_path / "run" / "run.json", data=_identity_of(data, tmp_path))
-    with pytest.raises(CheckpointError, match=f"without {newest} the run goes on from the checkpoint before it"):
-        start(settings)
+def test_links_that_nothing_is_written_through_are_no_business_of_a_run(data, tmp_path):
+    start(tiny_settings(data, tmp_path / "run"))
+    (tmp_path / "run" / "latest").symlink_to("checkpoints")
+    start(tiny_settings(data, tmp_path / "run"))
+    assert len(read_run(tmp_path / "run")["starts"]) == 2
 
 
-def _identity_of(data, tmp_path):
-    start(tiny_settings(data, tmp_path / "same"))
-    return read_run(tmp_path / "same")["data"]
+@pytest.mark.parametrize(("before", "told"), [((), "begins anew"), ((5, 9), "goes on from step-00000009")])
+def test_a_damaged_checkpoint_says_how_to_go_on(data, tmp_path, before, told):
+    start(tiny_settings(data, tmp_path / "run"))
+    for step in (*before, 10):
+        newest = tmp_path / "run" / "checkpoints" / f"step-{step:08d}"
+        newest.mkdir(parents=True)
+        (newest / "state.json").write_text(json.dumps({"format": 1, "step": step, "tokens": 9}))
+    with pytest.raises(CheckpointError, match=f"without {newest} the run {told}"):
+        start(tiny_settings(data, tmp_path / "run"))
 
 
 def test_a_corpus_with_nothing_held_out_is_told(own_data, tmp_path, capsys):

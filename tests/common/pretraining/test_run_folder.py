@@ -1,14 +1,17 @@
 """A run's folder: one writer, one run, whole checkpoints."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from electra_common import CheckpointError
+from electra_common.pretraining.folder_lock import lock_folder
 from electra_common.pretraining.optimizer_file import OPTIMIZER_FILE, read_moments, write_moments
 from electra_common.pretraining.run_folder import RunState, list_checkpoints, open_run_folder, read_checkpoint, read_run
 from electra_common.weights.atomic import write_files
@@ -128,6 +131,26 @@ def test_a_lock_empties_nothing(tmp_path):
     (tmp_path / ".lock").write_text("of the user")
     save(tmp_path)
     assert (tmp_path / ".lock").read_text() == "of the user"
+
+
+def test_a_child_that_was_forked_meanwhile_does_not_go_on_holding_the_folder(tmp_path):
+    with lock_folder(tmp_path, "run"):
+        mine = [item.name for item in Path("/proc/self/fd").iterdir() if item.resolve().name == ".lock"]
+        others = [os.dup(int(name)) for name in mine]  # as a fork leaves them
+    with lock_folder(tmp_path, "run"):
+        assert others
+    for descriptor in others:
+        os.close(descriptor)
+
+
+def test_where_there_are_no_locks_a_warning_says_so(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.warns(UserWarning, match="not held against other programs: No locks available"):
+        save(tmp_path, 1)
+    assert len(list_checkpoints(tmp_path)) == 1
 
 
 def test_a_second_run_is_told_apart_from_a_folder_that_cannot_be_locked(tmp_path):

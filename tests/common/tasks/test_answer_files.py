@@ -48,6 +48,9 @@ def test_a_tab_stands_between_the_texts_of_a_pair(tmp_path):
     assert answered(PAIRS, tmp_path / "in.txt") == (1, "one|two\n")
     with pytest.raises(ValueError, match=r"in\.txt, line 1: expected one text without a tab, found 'one\\ttwo'"):
         answered(TEXTS, tmp_path / "in.txt")
+    (tmp_path / "in.txt").write_text("0\tone\ttwo\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 1: expected two texts with a tab between, .*; tables are called \.tsv"):
+        answered(PAIRS, tmp_path / "in.txt")
 
 
 def test_standard_input_is_lines_of_text(monkeypatch):
@@ -73,6 +76,47 @@ def test_a_table_without_a_header_stays_without_one(tmp_path):
     (tmp_path / "in.csv").write_text("x,7\ny,8\n", encoding="utf-8")
     task = TEXTS.with_changes(text=0, header=False)
     assert answered(task, tmp_path / "in.csv") == (2, "x,7,x,0\ny,8,y,0.125\n")
+
+
+def test_a_header_stays_one_whatever_names_it_has_and_whatever_is_asked_for_by_name(tmp_path):
+    """The label is not read; but it is what tells that the first line is a header."""
+    (tmp_path / "in.csv").write_text("txt,cat,x,x\na,b,c,d\n", encoding="utf-8")
+    task = TEXTS.with_changes(text=0, label="cat")
+    assert answered(task, tmp_path / "in.csv") == (1, "txt,cat,x,x,prediction,score\na,b,c,d,a,0\n")
+    (tmp_path / "in.csv").write_text("txt,y\na,b\n", encoding="utf-8")
+    assert answered(task, tmp_path / "in.csv") == (1, "txt,y,prediction,score\na,b,a,0\n")
+
+
+def test_quotation_marks_that_are_plain_text_stay_so(tmp_path):
+    (tmp_path / "in.tsv").write_text('index\tsentence\n0\t"wow", he\x85 said\n', encoding="utf-8")
+    _, content = answered(
+        find_task("sst-2").for_split("test"),
+        tmp_path / "in.tsv",
+        lambda given: (Prediction(e.id, "1\t") for e in given),
+    )
+    assert content == 'index\tsentence\tprediction\tscore\n0\t"wow", he\x85 said\t1\\t\t\n'
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("name", ["in.txt", "in.csv", "in.jsonl", "in.conll"])
+def test_a_models_labels_neither_drive_a_terminal_nor_end_a_line_nor_break_a_file(tmp_path, name):
+    label = "a\nb\x1b]0;c\x07\x9bd\ud83d"
+    content = {"in.txt": "x\n", "in.csv": "text\nx\n", "in.jsonl": '{"text": "x\\ud83d"}\n', "in.conll": "x\n"}[name]
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    task, answer = (WORDS, (label,)) if name == "in.conll" else (TEXTS, label)
+    file, terminal = io.StringIO(), Terminal()
+    for stream in (file, terminal):
+        answer_file(task, str(tmp_path / name), lambda given: (Prediction(e.id, answer) for e in given), stream)
+    assert not {"\x1b", "\x07", "\x9b"} & set(terminal.getvalue())
+    assert file.getvalue().encode("utf-8").count(b"\n") == {"in.csv": 3, "in.conll": 2}.get(name, 1)
+    if name == "in.jsonl":
+        assert json.loads(file.getvalue()) == {"text": "x\ud83d", "prediction": label, "score": None}
+    elif name == "in.csv":
+        assert list(csv.reader(io.StringIO(file.getvalue(), newline="")))[1] == ["x", label[:-1] + "\\ud83d", ""]
 
 
 def test_json_lines_keep_their_fields_of_any_type(tmp_path):
@@ -122,6 +166,8 @@ def test_examples_are_read_no_further_than_they_are_answered(tmp_path):
     with pytest.raises(ValueError, match=r"in\.txt, line 3: the text is empty"):
         answer_file(TEXTS, str(tmp_path / "in.txt"), echo, stream)
     assert stream.getvalue() == "a\nb\n"
+    with pytest.raises(ValueError, match=r"line 3: the text is empty; .*; a file of one word a line is called \.conll"):
+        answer_file(WORDS, str(tmp_path / "in.txt"), echo, io.StringIO())
 
 
 def test_what_has_no_place_in_lines_of_text_is_told(tmp_path):

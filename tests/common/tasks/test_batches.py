@@ -32,10 +32,28 @@ def batches_of(rows, *, size=4, processes=1, accumulation=1, numbers=(0,), **opt
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(count=st.integers(1, 13), size=st.integers(1, 9), grouped=st.booleans())
 def test_whole_passes_hold_every_row_equally_often(count, size, grouped):
-    """Sixteen times as many updates as there are rows are whole pools and whole passes."""
+    """As many updates as there are rows are whole passes."""
     found = batches_of(rows_of(count), size=size, group_by_length=grouped)
-    seen = np.concatenate([found.numbers(step) for step in range(16 * count)])
-    assert np.bincount(seen, minlength=count).tolist() == [16 * size] * count
+    seen = np.concatenate([found.numbers(step) for step in range(count)])
+    assert np.bincount(seen, minlength=count).tolist() == [size] * count
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize(("count", "size"), [(100, 32), (175, 8), (170, 5), (7, 3), (128, 8), (9, 20)])
+def test_a_pass_is_over_all_rows_whatever_batch_it_ends_in(count, size, grouped):
+    found = batches_of(rows_of(count), size=size, group_by_length=grouped)
+    for passes in (1, 2, 3):
+        seen = np.concatenate([found.numbers(step) for step in range(found.steps_for(passes))])
+        times = np.bincount(seen, minlength=count)
+        assert times.min() >= passes
+        assert times.max() <= times.min() + 1
+
+
+def test_no_batch_of_a_small_set_holds_a_row_often():
+    found = batches_of(rows_of(100), size=32)
+    distinct = [len(set(found.numbers(step).tolist())) for step in range(found.steps_for(3))]
+    assert [count for step, count in enumerate(distinct) if step not in (3, 6, 9)] == [32] * 7
+    assert min(distinct) > 16
 
 
 def test_another_seed_and_another_pass_have_another_order():

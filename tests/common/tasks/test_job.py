@@ -1,5 +1,7 @@
 """Which files a fine-tuning run reads, and that what does not go together is told before it begins."""
 
+import re
+
 import pytest
 
 from electra_common.tasks.job import DataChoice, make_job
@@ -31,3 +33,29 @@ def test_a_metric_of_another_kind_of_task_is_refused_before_anything_is_read(tmp
     choice = DataChoice(folder=tmp_path, changes={"metrics": ("accuracy", "pearson")})
     with pytest.raises(ValueError, match="no metric 'pearson' for classification; known: accuracy"):
         make_job("classification", choice, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "told"),
+    [
+        (
+            "ner",
+            {"pair": "next", "id": 0, "label": 1},
+            "task ner: pair, id: not looked at in files of the format words",
+        ),
+        ("squad", {"text": "nonsense"}, "task squad: text: not looked at in files of the format squad for answers"),
+        ("mrqa", {"quoting": False}, "task mrqa: quoting: not looked at in files of the format mrqa"),
+        ("tagging", {"pair": "next"}, "task tagging: pair: not looked at in files of the format table for tagging"),
+    ],
+)
+def test_columns_that_files_of_a_task_have_not_got_are_refused(tmp_path, task, changes, told):
+    (tmp_path / "train").write_text("")
+    with pytest.raises(ValueError, match=re.escape(told)):
+        make_job(task, DataChoice(files={"train": tmp_path / "train"}, changes=changes), tmp_path / "out")
+
+
+def test_columns_that_a_file_may_have_and_values_that_change_nothing_are_taken(tmp_path):
+    (tmp_path / "train").write_text("")
+    for task, changes in (("ner", {"text": 1, "pair": None}), ("answers", {"pair": "page", "id": "n"})):
+        job = make_job(task, DataChoice(files={"train": tmp_path / "train"}, changes=changes), tmp_path / "out")
+        assert {name: getattr(job.task, name) for name in changes} == changes

@@ -131,10 +131,21 @@ def test_what_is_not_defined_is_0_without_a_warning():
     nothing = tagged([["O", "O"], []], [["O", "O"], []])
     assert score(task("tagging", *names), *nothing, TAGS) == {**dict.fromkeys(names, 0), "tag_accuracy": 1}
     assert score(task("tagging", *names), *tagged([[]], [[]]), TAGS) == dict.fromkeys(names, 0)
-    assert score(task("tagging", "entity_f1"), *tagged([["NOUN"]], [["VERB"]]), TAGS) == {"entity_f1": 0}
     same = classes("aa", "aa")
     assert score(task("classification", "matthews", "macro_f1"), *same, LABELS) == {"matthews": 0, "macro_f1": 1}
     assert score(task("classification", "f1"), *same, ("a", "b")) == {"f1": 0}
+
+
+@pytest.mark.parametrize("metric", ["entity_f1", "entity_precision", "entity_recall"])
+@pytest.mark.parametrize("tag", ["SCONJ", "PER-B", "b-PER", "BPER"])
+def test_tags_that_mark_no_spans_are_not_counted_as_spans(metric, tag):
+    """seqeval strips the first letter: to it CCONJ and SCONJ are the same."""
+    both = tagged([["O", "I-x", "S", "E-a-b"], [tag]], [["O"] * 4, ["O"]])
+    with pytest.raises(
+        ValueError, match=rf"{metric} counts spans.*; found '{tag}'\..* the task pos, or .*tag_accuracy"
+    ):
+        score(task("tagging", "tag_accuracy", metric), *both, TAGS)
+    assert score(task("tagging", "tag_accuracy"), *both, TAGS) == {"tag_accuracy": 0.2}
 
 
 def test_right_choices_are_counted():
@@ -225,9 +236,27 @@ def test_the_best_constant_answer():
     assert constant_score(task("choice", "accuracy"), choices, choices, ()) == 0.25
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "matthews"])
+def test_no_other_constant_answer_is_better_and_not_each_is_tried(metric, monkeypatch):
+    wanted, _ = random_labels(4, LABELS, 23)
+    examples, _ = classes(wanted, wanted)
+    chosen = task("classification", metric)
+    best = max(score(chosen, *classes(wanted, [label] * len(wanted)), LABELS)[metric] for label in LABELS)
+    tried = []
+    monkeypatch.setattr("electra_common.tasks.metrics.score", lambda *given: tried.append(given) or score(*given))
+    assert constant_score(chosen, examples[:5], examples, LABELS) == best
+    assert len(tried) == 1
+
+
 def test_a_constant_answer_needs_answers_to_compare_with():
     known, _ = classes("a", "a")
     with pytest.raises(ValueError, match="line 0: expected an answer to compare with"):
         constant_score(task("classification", "accuracy"), known, classes([None], "a")[0], LABELS)
     with pytest.raises(ValueError, match="found none"):
         constant_score(task("classification", "accuracy"), known, [], LABELS)
+
+
+def test_a_second_metric_that_cannot_be_computed_is_told_with_the_constant_answer():
+    known, _ = classes("abc", "abc")
+    with pytest.raises(ValueError, match="f1 is of two labels, found 4: use macro_f1"):
+        constant_score(task("classification", "accuracy", "f1"), known, known, LABELS)

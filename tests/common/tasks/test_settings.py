@@ -46,12 +46,20 @@ def test_googles_head_brings_its_own_threshold_unless_one_is_given():
     [
         ("learning_rat=1e-4", "has no field 'learning_rat'; did you mean learning_rate?"),
         ("epochs=many", "epochs must be of type float, found 'many'"),
-        ("batch_size=0", "batch_size must be above 0, found 0"),
+        ("batch_size=0", "batch_size must be above 0 and finite, found 0"),
+        ("epochs=inf", "epochs must be above 0 and finite, found inf"),
+        ("clip_norm=inf", "clip_norm must be above 0 and finite, found inf"),
+        ("learning_rate=nan", "learning_rate must be above 0 and finite, found nan"),
+        ("decay_power=-1", "decay_power must be at least 0 and finite, found -1"),
+        ("adam_beta_1=2", "adam_beta_1 must be from 0 to below 1, found 2"),
+        ("adam_beta_2=1", "adam_beta_2 must be from 0 to below 1, found 1"),
+        ("max_length=7", "max_length must be 8 … 1048576, found 7"),
+        ("weight_decay=inf", "weight_decay must be at least 0 and finite, found inf"),
         ("batch_size=true", "batch_size must be of type int, found True"),
         ("dropout=1.5", "dropout must be 0 … 0.99, found 1.5"),
         ("head=bert", "head must be one of transformers, google; found 'bert'"),
         ("class_weights=yes", "class_weights must be one of none, balanced; found 'yes'"),
-        ("early_stopping=-1", "early_stopping must be at least 0, found -1"),
+        ("early_stopping=-1", "early_stopping must be at least 0 and finite, found -1"),
         ("epochs", "--set takes name=value, found 'epochs'"),
     ],
 )
@@ -69,6 +77,7 @@ def test_settings_can_be_written_down_and_made_again():
 @pytest.mark.parametrize(
     ("task", "change", "told"),
     [
+        ("squad-v2", "null_threshold=nan", "null_threshold must be finite, found nan"),
         ("sst-2", "doc_stride=3", "doc_stride of answers alone; task sst-2 is classification"),
         (
             "squad",

@@ -235,6 +235,16 @@ def test_a_link_to_a_folder_is_replaced_and_what_it_led_to_stays(tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["elsewhere", "target"]
 
 
+def test_folders_that_may_not_be_looked_at_are_no_hindrance(tmp_path, monkeypatch):
+    def refuse(self, other):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "samefile", refuse)
+    with new_folder(tmp_path / "target") as temporary:
+        (temporary / "file").write_text("new")
+    assert (tmp_path / "target" / "file").read_text() == "new"
+
+
 @pytest.mark.parametrize("name", [".", "..", "../inner"])
 def test_the_folder_that_the_program_runs_in_is_not_replaced(tmp_path, monkeypatch, name):
     (tmp_path / "outer" / "inner").mkdir(parents=True)

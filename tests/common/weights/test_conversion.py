@@ -136,7 +136,7 @@ def test_a_folder_can_be_converted_onto_itself(tmp_path):
 def test_a_folder_around_the_source_is_not_replaced(tmp_path):
     convert_checkpoint(GOOGLE / "init", tmp_path / "both", num_attention_heads=GOOGLE_HEADS)
     before = files_below(tmp_path)
-    with pytest.raises(CheckpointError, match="both: holds the folder that is converted and others"):
+    with pytest.raises(CheckpointError, match="both: a folder around the one that is converted"):
         convert_checkpoint(tmp_path / "both" / "discriminator", tmp_path / "both", overwrite=True)
     assert files_below(tmp_path) == before
 

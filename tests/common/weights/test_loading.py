@@ -1,6 +1,7 @@
 """Matching a checkpoint with a model class: strict, with all problems in one error, and with named exceptions."""
 
 import json
+import math
 import time
 import tracemalloc
 
@@ -122,8 +123,17 @@ def test_the_other_network_of_googles_checkpoint_gets_a_new_head(component, arch
 
 def test_a_new_head_larger_than_all_that_was_loaded_is_refused():
     folder = TRANSFORMERS / "base-like" / "Model"
-    with pytest.raises(CheckpointError, match="the new head would have 2500000 weights, the file gives only"):
-        plan_loading(folder, "ElectraForTokenClassification", config_overrides={"num_labels": 100_000})
+    with pytest.raises(CheckpointError, match="the new head would have 5000000 weights, the file gives only"):
+        plan_loading(folder, "ElectraForTokenClassification", config_overrides={"num_labels": 200_000})
+
+
+def test_a_small_head_may_be_larger_than_a_small_encoder():
+    folder, changes = TRANSFORMERS / "base-like" / "Model", {"num_labels": 2, "head": "google"}
+    with pytest.warns(UserWarning, match="has no weights for answer_head"):
+        plan = plan_loading(folder, "ElectraForQuestionAnswering", config_overrides=changes)
+    shapes = expected_shapes(plan.config, "ElectraForQuestionAnswering")
+    new, loaded = (sum(math.prod(shapes[name]) for name in names) for names in (plan.report.new, plan.report.loaded))
+    assert new > loaded
 
 
 @pytest.mark.parametrize(
@@ -259,6 +269,12 @@ def test_a_given_config_takes_the_place_of_the_stored_one():
     folder = TRANSFORMERS / "base-like" / "ForPreTraining"
     given = ElectraConfig.from_pretrained(folder).replace(hidden_act="relu")
     assert plan_loading(folder, "ElectraForPreTraining", config=given).config.hidden_act == "relu"
+
+
+@pytest.mark.parametrize("config", [{"hidden_size": 24}, "config.json"])
+def test_what_is_no_config_is_a_wrong_argument(config):
+    with pytest.raises(ValueError, match=f"config must be an ElectraConfig, found a {type(config).__name__}; make one"):
+        plan_loading(TRANSFORMERS / "base-like" / "Model", "ElectraModel", config=config)
 
 
 def test_an_override_of_an_unknown_field_is_a_wrong_argument():

@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from electra_common import CheckpointError, ElectraConfig, open_checkpoint
-from electra_common.weights.saving import save_folder
+from electra_common.weights.saving import config_as_saved, save_folder
 from support.fixtures import ALL_HEADS, TRANSFORMERS
 from support.tiny_networks import assert_same_bytes, stored
 
@@ -64,6 +64,42 @@ def test_saving_over_an_older_folder_replaces_it(tmp_path):
         save_folder(tmp_path, config, stored(doubled))
     found = load_file(tmp_path / "model.safetensors")
     assert_same_bytes({name.removeprefix("electra."): array for name, array in doubled.items()}, found)
+
+
+WORDS = "electra.embeddings.word_embeddings.weight"
+HEAD = "discriminator_predictions.dense.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.update({HEAD + "_orig": arrays.pop(HEAD)}),
+         rf"1 missing \({HEAD}\); 1 unexpected \({HEAD}_orig\); merge adapters into the weights.*say what it has$"),
+        (lambda arrays: arrays.update({WORDS: arrays[WORDS][:-3]}),
+         rf"1 of another shape than in the config \({WORDS}\); resize_token_embeddings of the whole model"),
+        (lambda arrays: arrays.update({HEAD: arrays[HEAD].astype("int8")}),
+         rf"1 of a dtype that is not saved \({HEAD}\); convert the model to one of float64, float32"),
+        (lambda arrays: [arrays.pop(name) for name in sorted(arrays)[:7]],
+         r"7 missing \(discriminator_predictions.dense.bias, [^,]+, [^,]+, [^,]+, …\); merge"),
+    ],
+)  # fmt: skip
+def test_weights_that_no_class_would_load_are_refused(change, message):
+    config, arrays = canonical("ForPreTraining")
+    change(arrays)
+    with pytest.raises(CheckpointError, match=message):
+        config_as_saved(config, "ElectraForPreTraining", stored(arrays))
+
+
+def test_the_config_names_the_class_and_the_widest_dtype():
+    config, arrays = canonical("ForPreTraining")
+    saved = config_as_saved(config, "ElectraForPreTraining", stored({**arrays, WORDS: arrays[WORDS].astype("float16")}))
+    assert saved == config.replace(architectures=("ElectraForPreTraining",), dtype="float32")
+
+
+def test_a_class_of_no_checkpoint_is_refused():
+    config, arrays = canonical("Model")
+    with pytest.raises(CheckpointError, match="no checkpoint holds an ElectraPreTrainedModel: save the model that"):
+        config_as_saved(config, "ElectraPreTrainedModel", stored(arrays))
 
 
 def test_an_unknown_format_is_a_wrong_argument(tmp_path):

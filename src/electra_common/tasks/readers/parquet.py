@@ -19,12 +19,13 @@ def read_parquet(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         # By name, because the package has no type information and may not be there when types are checked.
         parquet: Any = import_module("pyarrow.parquet")
+        arrow_error: Any = import_module("pyarrow").ArrowException
     except ImportError:
         raise ValueError(f"{path}: reading parquet needs pyarrow: pip install 'electra-dual[train]'") from None
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
                 yield from batch.to_pylist()
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these two
+    except (OSError, ValueError, arrow_error) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path}: cannot be read as parquet: {reason}") from None

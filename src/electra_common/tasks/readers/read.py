@@ -8,7 +8,7 @@ from pathlib import Path
 from electra_common.tasks.examples import Example
 from electra_common.tasks.readers.choices import choice_example, read_choices
 from electra_common.tasks.readers.questions import question_example, read_questions
-from electra_common.tasks.readers.tables import TableRow, read_rows
+from electra_common.tasks.readers.tables import TableRow, read_rows, without_label
 from electra_common.tasks.readers.texts import read_texts, text_example
 from electra_common.tasks.readers.words import read_word_lists, read_words, word_list_example
 from electra_common.tasks.task import SPLITS, Task
@@ -22,14 +22,14 @@ def read_examples(task: Task, path: str | Path, *, split: str = "train") -> Iter
         task: says what the file holds and in which columns.
         path: the file.
         split: ``train``, ``dev`` or ``test``, which may have columns of its own (:attr:`Task.test_columns`). A test set
-            that has no column of the label's name has no labels.
+            none of whose rows has a column of the label's name has no labels.
 
     Raises:
         ValueError: there is no such split; and, while reading, whatever is wrong with the file, with its place.
     """
     task = task.for_split(split)
     if split == "test" and task.format == "table" and not _has_label(task, path):
-        task = task.with_changes(label=None)
+        task = without_label(task)
     if task.kind == "answers":
         return read_questions(task, path)
     if task.kind == "choice":
@@ -78,11 +78,13 @@ def find_file(task: Task, folder: str | Path, split: str) -> Path | None:
 
 
 def _has_label(task: Task, path: str | Path) -> bool:
-    """Whether a table has the column of the label, as far as that has a name."""
-    if not isinstance(task.label, str):
-        return task.label is not None
-    first = next(read_rows(task.with_changes(label=None), path))
-    return task.label.partition(".")[0] in first.names or not first.names
+    """Whether a row of a table has the column of the label, as far as that has a name."""
+    label = task.label
+    if not isinstance(label, str):
+        return label is not None
+    top = label.partition(".")[0]  # of a path into an object
+    rows = read_rows(without_label(task), path)
+    return any(label in row.names or top in row.names or not row.names for row in rows)
 
 
 def _check_split(split: str) -> None:

@@ -86,4 +86,4 @@ def _check_behind(line: str, end: int, delimiter: str, place: str) -> None:
         raise ValueError(f"{place}: expected {name} behind the closing quotation mark, found {line[end]!r}{_HINT}")
 
 
-_HINT = "; where quotation marks are plain text, as in GLUE's files, set quoting = false"
+_HINT = "; where quotation marks are plain text, as in GLUE's files, add --no-quoting (in Python quoting=False)"

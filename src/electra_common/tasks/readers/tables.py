@@ -34,12 +34,14 @@ class TableRow:
         place: file and line, of parquet file and row, from 1.
         cells: values by the number of their column.
         names: columns by name; empty where they have none.
+        header: the first line of a file of text, in which a name may stand twice; empty where there is none.
     """
 
     number: int
     place: str
     cells: Sequence[Any]
     names: Mapping[str, int]
+    header: Sequence[str] = ()
 
     def value(self, column: Column) -> Any:
         """Return what stands in a column; raises ValueError where the row has no such column."""
@@ -103,8 +105,8 @@ def read_rows(task: Task, path: str | Path) -> Iterator[TableRow]:
     else:
         rows = _json_rows(task, path)
     number = -1
-    for number, (place, cells, names) in enumerate(rows):
-        yield TableRow(number, place, cells, names)
+    for number, (place, cells, names, header) in enumerate(rows):
+        yield TableRow(number, place, cells, names, header)
     if number < 0:
         raise ValueError(f"{path}: expected rows, found none")
 
@@ -125,14 +127,20 @@ def asked_columns(task: Task) -> tuple[Column, ...]:
     return tuple(column for column in columns if column is not None)
 
 
-_Row = tuple[str, Sequence[Any], Mapping[str, int]]
+def without_label(task: Task) -> Task:
+    """Return a task that reads the same tables, with or without the column of the label, and no label."""
+    # Whether the first line is a header must not depend on whether the label, maybe the only name, is asked for.
+    return task.with_changes(label=None, header=_has_header(task))
+
+
+_Row = tuple[str, Sequence[Any], Mapping[str, int], Sequence[str]]
 
 
 def _text_rows(task: Task, path: str | Path, delimiter: str) -> Iterator[_Row]:
     asked = [column for column in asked_columns(task) if isinstance(column, str)]
     if task.header is False and asked:
         raise ValueError(f"{path}: without a header columns have numbers from 0, found the name {asked[0]!r}")
-    has_header = bool(asked) if task.header is None else task.header
+    has_header = _has_header(task)
     header: list[str] | None = None
     names: dict[str, int] = {}
     for line, cells in read_records(path, delimiter, quoting=task.quoting):
@@ -144,7 +152,12 @@ def _text_rows(task: Task, path: str | Path, delimiter: str) -> Iterator[_Row]:
             continue
         if header is not None and len(cells) != len(header):
             raise ValueError(f"{place}: expected {_columns(len(header))} as in the header, found {len(cells)}")
-        yield place, cells, names
+        yield place, cells, names, header or ()
+
+
+def _has_header(task: Task) -> bool:
+    asks_by_name = any(isinstance(column, str) for column in asked_columns(task))
+    return asks_by_name if task.header is None else task.header
 
 
 def _check_header(header: Sequence[str], asked: Sequence[str], place: str) -> None:
@@ -159,7 +172,7 @@ def _json_rows(task: Task, path: str | Path) -> Iterator[_Row]:
     if numbers := [column for column in asked_columns(task) if isinstance(column, int)]:
         raise ValueError(f"{path}: columns of JSON lines have names, found the number {numbers[0]}")
     for place, value in read_json_lines(path):
-        yield place, list(value.values()), {name: number for number, name in enumerate(value)}
+        yield place, list(value.values()), {name: number for number, name in enumerate(value)}, ()
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -184,7 +197,7 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parquet_rows(path: str | Path) -> Iterator[_Row]:
     for number, value in enumerate(read_parquet(path), 1):
-        yield f"{path}, row {number}", list(value.values()), {name: place for place, name in enumerate(value)}
+        yield f"{path}, row {number}", list(value.values()), {name: place for place, name in enumerate(value)}, ()
 
 
 def _numbered(column: int) -> str:

@@ -23,7 +23,9 @@ from electra_common.weights.formats.mapped_file import MappedFile
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # The descriptions in ELECTRA-Large's file have 2 MB; the data itself is not counted.
 MAX_DESCRIPTION_BYTES: Final = 64 << 20
+MAX_OBJECTS: Final = 20_000  # ELECTRA-Large has 1,300 groups and datasets, with Keras's optimizer 2,800
 MAX_MESSAGES: Final = 8192  # of one object
+_MAX_PIECES: Final = 256  # of its header
 MAX_NAME_BYTES: Final = 1024
 
 # Types of messages
@@ -41,17 +43,22 @@ class Hdf5File:
 
     def __init__(self, file: MappedFile) -> None:
         self.file = file
-        # Each byte of description is read about once; more means that structures overlap or go in circles.
+        # Each byte of description is read about once, and names and paths are made of few of them (in all known files
+        # that is half of the size at most); more means that structures overlap or go in circles.
         self._left = min(2 * self.file.size, MAX_DESCRIPTION_BYTES)
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         self.root = self._read_superblock()
 
     def read(self, address: int, size: int, what: str) -> Fields:
         """Return a piece of description."""
+        self.spend(size, what)
+        return Fields(self.file.bytes(address, size), what)
+
+    def spend(self, size: int, what: str) -> None:
+        """Count bytes that are about to be read, or to be made of those that were."""
         self._left -= size
         if self._left < 0:
-            raise CheckpointError(f"damaged: {what} reaches out of the file, or descriptions overlap")
-        return Fields(self.file.bytes(address, size), what)
+            raise CheckpointError(f"damaged: {what} reaches out of the file, or descriptions overlap or repeat")
 
     def _read_superblock(self) -> int:
         """Return the address of the root group."""
@@ -146,8 +153,8 @@ class Hdf5File:
             else:
                 continue
             for name, address in found:
-                if name in result:
-                    raise CheckpointError(f"damaged: {name[:80]!r} stands twice in a group")
+                if name in result or len(result) >= MAX_OBJECTS:
+                    raise CheckpointError(f"damaged: {name[:80]!r} stands twice in a group, or far too many members")
                 result[check_name(name)] = address
         return result
 
@@ -186,6 +193,7 @@ class Hdf5File:
             end = names.find(b"\0", place, place + MAX_NAME_BYTES)
             if place >= len(names) or end < 0:
                 raise CheckpointError("damaged: a name outside its heap")
+            self.spend(end - place, "a name")  # names in a heap may overlap
             name = decode(names[place:end])
             if kind > 1 or target == UNDEFINED:
                 raise CheckpointError(f"{name[:80]!r} is a link to another name, which is refused")
@@ -209,6 +217,7 @@ class Hdf5File:
         kind = parse_string_type(attribute.datatype)
         if attribute.count * kind.size > len(attribute.data):
             raise CheckpointError(f"damaged: the attribute {attribute.name[:80]!r} is cut off")
+        self.spend(attribute.count * kind.size, "a text")
         fields = Fields(attribute.data, "an attribute")
         items = (fields.take(kind.size) for _ in range(attribute.count))
         if kind.is_variable:
@@ -246,8 +255,8 @@ class Hdf5File:
 def _continue(raw: bytes, blocks: list[tuple[int, int]], seen: set[tuple[int, int]]) -> None:
     fields = Fields(raw, "an object header")
     block = fields.number(8), fields.number(8)
-    if block in seen:
-        raise CheckpointError("damaged: an object header that goes in circles")
+    if block in seen or len(seen) >= _MAX_PIECES:
+        raise CheckpointError("damaged: an object header that goes in circles, or of far too many pieces")
     seen.add(block)
     blocks.append(block)
 

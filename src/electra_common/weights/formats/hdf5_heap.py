@@ -7,6 +7,7 @@ Source: HDF5 File Format Specification Version 3.0, sections III.A.2 (B-tree) an
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,9 +26,18 @@ _MAX_BLOCKS: Final = 4096
 class _Heap:
     """Where the blocks of a heap lie, each with its place in the heap's own numbering, and how items are pointed to."""
 
-    blocks: tuple[tuple[int, int, int], ...]  # first, size, address
+    starts: tuple[int, ...]  # ascending
+    blocks: tuple[tuple[int, int], ...]  # size, address
     offset_bytes: int
     length_bytes: int
+
+    def address_of(self, offset: int, length: int) -> int:
+        """Return where in the file an item lies."""
+        number = bisect_right(self.starts, offset) - 1
+        place = offset - self.starts[number] if number >= 0 else 0
+        if number < 0 or place + length > self.blocks[number][0]:
+            raise CheckpointError("damaged: a link outside its heap")
+        return self.blocks[number][1] + place
 
 
 def heap_objects(file: Hdf5File, heap_address: int, index_address: int) -> Iterator[bytes]:
@@ -38,12 +48,7 @@ def heap_objects(file: Hdf5File, heap_address: int, index_address: int) -> Itera
             raise CheckpointError("a link that is not kept in the usual heap, which is not supported")
         offset = int.from_bytes(pointer[1 : 1 + heap.offset_bytes], "little")
         length = int.from_bytes(pointer[1 + heap.offset_bytes :][: heap.length_bytes], "little")
-        for first, size, address in heap.blocks:
-            if first <= offset and offset + length <= first + size:
-                yield file.read(address + offset - first, length, "a link").raw
-                break
-        else:
-            raise CheckpointError("damaged: a link outside its heap")
+        yield file.read(heap.address_of(offset, length), length, "a link").raw
 
 
 def _read_index(file: Hdf5File, address: int) -> Iterator[bytes]:
@@ -80,18 +85,19 @@ def _read_heap(file: Hdf5File, address: int) -> _Heap:
         raise CheckpointError("damaged: a link heap that cannot be read")
     length_bytes = (min(largest_item, largest_block).bit_length() + 7) // 8
     if rows == 0:
-        return _Heap(((0, start_size, root),), offset_bytes, length_bytes)
+        return _Heap((0,), ((start_size, root),), offset_bytes, length_bytes)
     if start_size << max(rows - 2, 0) > largest_block:
         raise CheckpointError("a link heap of several levels is not supported")
     table = file.read(root, 13 + offset_bytes + 8 * rows * width, "a link heap")
     table.expect(b"FHIB\0")
     table.take(8 + offset_bytes)
-    blocks, first = [], 0
+    starts, blocks, first = [], [], 0
     for row in range(rows):
         size = start_size << max(row - 1, 0)
         for _ in range(width):
             block = table.number(8)
             if block != UNDEFINED:
-                blocks.append((first, size, block))
+                starts.append(first)
+                blocks.append((size, block))
             first += size
-    return _Heap(tuple(blocks), offset_bytes, length_bytes)
+    return _Heap(tuple(starts), tuple(blocks), offset_bytes, length_bytes)

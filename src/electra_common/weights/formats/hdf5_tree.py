@@ -10,12 +10,11 @@ from itertools import pairwise
 from typing import Final
 
 from electra_common.weights.errors import CheckpointError
-from electra_common.weights.formats.hdf5 import Hdf5File
+from electra_common.weights.formats.hdf5 import MAX_OBJECTS, Hdf5File
 from electra_common.weights.formats.hdf5_data import LAYOUT, Span, open_dataset
 from electra_common.weights.formats.hdf5_messages import Attribute, parse_attributes
 from electra_common.weights.tensors import StoredTensor
 
-MAX_OBJECTS: Final = 20_000  # ELECTRA-Large has 1,300 groups and datasets, with Keras's optimizer 2,800
 MAX_DEPTH: Final = 32
 # Weights hardly compress; what expands more than this was made to fill memory.
 MAX_EXPANSION: Final = 8
@@ -33,7 +32,7 @@ def walk(file: Hdf5File) -> tuple[dict[str, Attributes], dict[str, StoredTensor]
     waiting = [("", 0, file.root)]
     while waiting:
         path, depth, address = waiting.pop()
-        if address in seen or len(seen) >= MAX_OBJECTS or depth > MAX_DEPTH:
+        if address in seen or len(seen) + len(waiting) >= MAX_OBJECTS or depth > MAX_DEPTH:
             raise CheckpointError(f"damaged: {path[:200]}: a second name of one object, or far too many objects")
         seen.add(address)
         messages = file.messages(address)
@@ -43,9 +42,17 @@ def walk(file: Hdf5File) -> tuple[dict[str, Attributes], dict[str, StoredTensor]
             continue
         attributes[path] = parse_attributes(messages)
         for name, target in file.links(messages).items():
-            waiting.append((f"{path}/{name}" if path else name, depth + 1, target))
+            waiting.append((_join(file, path, name), depth + 1, target))
     _check_spans(file, datasets, spans)
     return attributes, datasets
+
+
+def _join(file: Hdf5File, group: str, name: str) -> str:
+    """Return the path of a member, paid for: each repeats the names of all groups around it."""
+    letters = len(group) + 1 + len(name)
+    # One wide character makes all of them four bytes wide.
+    file.spend(letters if group.isascii() and name.isascii() else 4 * letters, "a path")
+    return f"{group}/{name}" if group else name
 
 
 def _check_spans(file: Hdf5File, datasets: Mapping[str, StoredTensor], spans: list[Span]) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
-from electra_common.config_json import MAX_CONFIG_BYTES, MODEL_TYPE, parse_json_object
+from electra_common.config_json import MAX_CONFIG_BYTES, MODEL_TYPE
+from electra_common.json_files import parse_json_object
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.hdf5 import SIGNATURE, Hdf5File
 from electra_common.weights.formats.hdf5_tree import Attributes, walk

@@ -24,7 +24,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from electra_common.config_json import parse_json_object
+from electra_common.json_files import parse_json_object
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.mapped_file import MappedFile
 from electra_common.weights.formats.zip_archive import (

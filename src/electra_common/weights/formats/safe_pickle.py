@@ -4,6 +4,7 @@ A pickle is a program for a small stack machine. This is such a machine with onl
 emits for a dict of tensors. It knows no callables: a global is looked up in a fixed table of inert marks, and what is
 not in the table is refused by name. Python's own ``pickle`` is not used, because it cannot be held to a bound: it sizes
 its memo by an index in the file, sets attributes of whatever lies on the stack, and hashes keys nested without limit.
+Nor are numbers of the file hashed: whoever chooses them can make all of them meet in one place of a dict.
 
 Every instruction is paid from a :class:`Budget`, so a file cannot ask for more than its size justifies. Not supported,
 because no state dict needs them: protocols 0 and 1, bytes, sets, instances of classes.
@@ -68,7 +69,8 @@ def load_pickle(data: memoryview, start: int, budget: Budget) -> Unpickled:
     """Read the pickle that starts at a byte of ``data``.
 
     The value is made of dict, list, tuple, str, int, float, bool, None, tensors, storages and the marks of
-    ``pickled_tensors.py``. It may be nested deeply and contain itself: do not print, compare or hash it as a whole.
+    ``pickled_tensors.py``; the keys of a dict are str or :class:`NumberKey`. It may be nested deeply and contain
+    itself: do not print, compare or hash it as a whole.
 
     Raises:
         CheckpointError: the pickle is damaged, or uses anything that a dict of tensors does not need.
@@ -78,6 +80,16 @@ def load_pickle(data: memoryview, start: int, budget: Budget) -> Unpickled:
     return Unpickled(value, machine.position, machine.storages)
 
 
+@dataclass(frozen=True, slots=True)
+class NumberKey:
+    """A whole number as a key. Its digits are hashed, as Python hashes text: in a way that no file can foresee."""
+
+    digits: str
+
+    def __str__(self) -> str:
+        return self.digits
+
+
 class _Machine:
     def __init__(self, data: memoryview, position: int, budget: Budget) -> None:
         self.data = data
@@ -85,7 +97,7 @@ class _Machine:
         self.budget = budget
         self.stack: list[Any] = []
         self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}  # a dict, so that a high index costs no more than a low one
+        self.memo: dict[str, Any] = {}  # by digits; a dict, so that a high index costs no more than a low one
         self.storages: dict[str, PickledStorage] = {}
 
     def run(self) -> Any:
@@ -193,7 +205,7 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
         # No other kind of key: hashing a tuple that is nested deeply enough overflows the C stack.
         if type(key) not in (str, int):
             raise CheckpointError(f"the pickle uses {describe(key)} as a key")
-        target[key] = value
+        target[key if type(key) is str else NumberKey(str(key))] = value
     machine.push(target)
 
 
@@ -208,14 +220,14 @@ def _build(machine: _Machine) -> None:
 
 def _put(machine: _Machine, index: int) -> None:
     value = machine.pop()
-    machine.memo[index] = value
+    machine.memo[str(index)] = value
     machine.push(value)
 
 
 def _get(machine: _Machine, index: int) -> None:
-    if index not in machine.memo:
+    if str(index) not in machine.memo:
         raise CheckpointError(f"the pickle is damaged: it refers to object {index}, which does not exist")
-    machine.push(machine.memo[index])
+    machine.push(machine.memo[str(index)])
 
 
 def _global(machine: _Machine, module: Any, name: Any) -> None:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import google_crc32c
 import numpy as np
 
-from electra_common.config_json import parse_json_object
+from electra_common.json_files import parse_json_object
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.formats.mapped_file import MappedFile
 from electra_common.weights.tensors import DTYPES, Array, StoredTensor, data_bytes, is_possible_shape

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from electra_common.config_json import format_json, parse_json_object
+from electra_common.config_json import format_json
+from electra_common.json_files import read_json_file
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.tensors import StoredTensor
 
@@ -62,7 +63,7 @@ def read_shard_index(path: Path) -> ShardIndex:
     Raises:
         CheckpointError: it cannot be read, is not an index, or names a file that is not beside it.
     """
-    values = _read_json(path)
+    values = read_json_file(path, MAX_INDEX_BYTES, "index of an ELECTRA")
     weight_map = values.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{path}: not an index of shards: expected a weight_map of tensor names to file names")
@@ -72,22 +73,6 @@ def read_shard_index(path: Path) -> ShardIndex:
     if count > MAX_SHARDS:
         raise CheckpointError(f"{path}: names {count} files, at most {MAX_SHARDS} expected")
     return ShardIndex(path, weight_map, _total_size(path, values.get("metadata", {})))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise CheckpointError(f"{path}: not a regular file")
-    try:
-        with open(path, "rb") as stream:
-            content = stream.read(MAX_INDEX_BYTES + 1)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_INDEX_BYTES:
-        raise CheckpointError(f"{path}: more than {MAX_INDEX_BYTES} bytes, which no index of an ELECTRA has")
-    try:
-        return parse_json_object(content.decode("utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: the index is damaged: {error}") from None
 
 
 def _check_file_name(path: Path, name: str, file: object) -> None:

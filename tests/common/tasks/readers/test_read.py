@@ -5,6 +5,13 @@ import pytest
 from electra_common.tasks.readers.read import find_file, read_examples
 from electra_common.tasks.task import find_task
 
+OWN = find_task("classification")
+
+
+def labels(task, path, content):
+    path.write_text(content, encoding="utf-8")
+    return [example.label for example in read_examples(task, path, split="test")]
+
 
 def test_the_first_file_of_a_split_that_is_there_is_found(tmp_path):
     task = find_task("mrpc")
@@ -35,3 +42,19 @@ def test_an_unknown_split_is_told_at_once(tmp_path):
         read_examples(find_task("cola"), tmp_path / "train.tsv", split="validation")
     with pytest.raises(ValueError, match="split must be one of train, dev, test; found 'valid'"):
         find_file(find_task("cola"), tmp_path, "valid")
+
+
+def test_a_test_set_has_labels_where_any_row_has_one(tmp_path):
+    named = OWN.with_changes(label="is.spam")
+    assert labels(named, tmp_path / "a.csv", "text,is.spam\nx,yes\n") == ["yes"]
+    assert labels(named, tmp_path / "a.jsonl", '{"text": "x", "is": {"spam": "yes"}}\n') == ["yes"]
+    assert labels(OWN, tmp_path / "b.jsonl", '{"text": "x"}\n{"text": "y"}\n') == [None, None]
+    with pytest.raises(ValueError, match=r"b\.jsonl, line 1: there is no column 'label'"):
+        labels(OWN, tmp_path / "b.jsonl", '{"text": "x"}\n{"text": "y", "label": "a"}\n')
+
+
+def test_a_test_set_without_the_label_still_has_its_header(tmp_path):
+    """The label's column is the only one with a name: that alone tells that the first line is a header."""
+    task = OWN.with_changes(text=0, label="cat")
+    assert labels(task, tmp_path / "a.csv", "txt,cat\nx,yes\n") == ["yes"]
+    assert labels(task, tmp_path / "b.csv", "txt,other\nx,yes\n") == [None]

@@ -108,6 +108,18 @@ def test_a_damaged_parquet_file_is_told(tmp_path, content):
         rows(file)
 
 
+def test_what_the_package_cannot_read_of_parquet_is_told(tmp_path, monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def refuse(path):
+        raise arrow.ArrowNotImplementedError("codec LZO\nand more")
+
+    monkeypatch.setattr(parquet, "ParquetFile", refuse)
+    with pytest.raises(ValueError, match=r"own\.parquet: cannot be read as parquet: codec LZO$"):
+        rows(tmp_path / "own.parquet")
+
+
 def test_parquet_without_its_package_names_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)

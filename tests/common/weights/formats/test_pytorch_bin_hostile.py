@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from electra_common import CheckpointError
+from electra_common.weights.formats import safe_pickle
 from electra_common.weights.formats.pytorch_bin import read_pytorch_bin
 from electra_common.weights.formats.pytorch_bin_writer import write_pytorch_bin
 from support import torch_files as torch
@@ -295,6 +296,23 @@ def test_a_frame_and_a_high_memo_index_cost_nothing(write, tmp_path):
 
 def test_a_pickle_of_many_megabytes_is_refused(tmp_path, refused):
     refused(torch.write_archive, state(x=text("x" * (9 << 20))), "data.pkl has .* bytes")
+
+
+def test_no_file_can_choose_where_its_numbers_meet_in_a_dict():
+    """Python hashes a whole number by its rest after division by 2**61 - 1, and looks on as that number's bits say."""
+    numbers = [7, *(count * (2**61 - 1) + 7 for count in range(1, 40))]
+    pickle = b"}(" + b"".join(b"\x8a\x0c" + number.to_bytes(12, "little") + b"N" for number in numbers) + b"u"
+    machine = safe_pickle._Machine(memoryview(pickle + b"r\x07\0\0\0."), 0, safe_pickle.Budget(1 << 20))
+    value = machine.run()
+    assert [str(key) for key in value] == [str(number) for number in numbers]
+    assert len({hash(key) for key in value}) == len(numbers)
+    assert hash(7) not in map(hash, [*value, *machine.memo])
+
+
+def test_a_number_and_its_digits_are_two_keys():
+    pickle = pickled(b"}(" + integer(3) + integer(5) + text("3") + integer(7) + integer(3) + integer(9) + b"u")
+    value = safe_pickle.load_pickle(memoryview(pickle), 0, safe_pickle.Budget(1 << 20)).value
+    assert value == {safe_pickle.NumberKey("3"): 9, "3": 7}
 
 
 # Containers ---------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Files are made with h5py, an independent writer; some are then changed byte by b
 
 import random
 import struct
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from electra_common import CheckpointError
+from electra_common.weights.formats import hdf5, hdf5_heap
+from electra_common.weights.formats.keras_file import read_keras_file
 from electra_common.weights.formats.tf_h5 import read_tf_h5
 from support.fixtures import TRANSFORMERS
 from support.keras_h5 import expected_of, layers_of, write_keras
@@ -324,6 +327,111 @@ def test_a_tree_that_goes_in_circles_is_refused(changed):
     struct.pack_into("<Q", content, place + 32, place)
     path.write_bytes(content)
     refuse(path, "damaged: a tree node of level 1")
+
+
+# Bombs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("letters", "members"), [("x" * 990, 70), ("x" * 30 + "\U0001f600", 150)])
+def test_names_that_are_repeated_beyond_reason_are_refused(letters, members, changed):
+    """The path of a member repeats the names of all groups around it; one wide character widens every letter of it."""
+
+    def fill(file, group):
+        inner = group.create_group("/".join(f"{letters}{number}" for number in range(29)))
+        for number in range(members):
+            inner.create_group(str(number))
+
+    path = changed(fill)
+    refuse(path, "a path reaches out of the file, or descriptions overlap or repeat")
+
+
+def test_names_that_share_their_letters_are_refused(tmp_path):
+    """The entries of a group point to their names; here each points one letter further into one long name."""
+    count, end = 47, 168 + 40 * 47 + 1000
+    start = hdf5.SIGNATURE + bytes([2, 8, 8, 0]) + struct.pack("<4Q", 0, 2**64 - 1, end, 48)
+    header = struct.pack("<BxHII4xHHIQQ", 1, 1, 1, 24, 0x11, 16, 0, 120, 88)
+    heap = b"HEAP\0\0\0\0" + struct.pack("<3Q", 1000, 0, end - 1000)
+    tree = b"TREE\0\0" + struct.pack("<H16xQQ", 1, 0, 160)
+    node = b"SNOD\1\0" + struct.pack("<H", count)
+    node += b"".join(struct.pack("<QQI20x", place, 48, 0) for place in range(count))
+    content = start.ljust(48, b"\0") + header + heap + tree + node + b"x" * 999 + b"\0"
+    assert len(content) == end
+    (tmp_path / "tf_model.h5").write_bytes(content)
+    refuse(tmp_path / "tf_model.h5", "a name reaches out of the file, or descriptions overlap or repeat")
+
+
+def test_a_text_that_is_read_again_and_again_is_refused(tmp_path):
+    """Every variable of a layer has the layer's name in its own."""
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        for number in range(40):
+            file[f"model/vars/{number}"] = np.float32(1)
+        file["model/vars"].attrs["name"] = np.bytes_(b"x" * 60_000)
+    with pytest.raises(CheckpointError, match="a text reaches out of the file, or descriptions overlap or repeat"):
+        read_keras_file(tmp_path / "x.weights.h5")
+
+
+def write_heap(path, links, *, width=4096, start=None):
+    """Write a group whose links lie in the last of ``width`` blocks of a heap, or from ``start`` of the heap on."""
+    data = b"".join(b"\1\0\4%04x" % number + struct.pack("<Q", 48) for number in range(links))
+    size, table, heap, index = len(data), 300, 130, 80 + 300 + 17 + 8 * width
+    leaf = index + 48
+    at = leaf + 6 + 11 * links
+    start = (width - 1) * size if start is None else start
+    pieces = {
+        0: hdf5.SIGNATURE + bytes([2, 8, 8, 0]) + struct.pack("<4Q", 0, 2**64 - 1, at + size, 48),
+        48: b"OHDR\2\0\x16\2" + struct.pack("<HBHQQ", 18, 0, 0, heap, index),
+        heap: b"FRHP\0" + struct.pack("<HHBI96xHQQHHQH", 0, 0, 0, 65535, width, size, size, 32, 0, table, 1),
+        table: b"FHIB\0" + bytes(12) + struct.pack("<Q", at) * width,
+        index: b"BTHD\0\5" + struct.pack("<4xHHHQH", 11, 0, 0, leaf, links),
+        leaf: b"BTLF\0\5" + b"".join(struct.pack("<5xIH", start + 15 * number, 15) for number in range(links)),
+        at: data,
+    }
+    content = bytearray(at + size)
+    for place, piece in pieces.items():
+        content[place : place + len(piece)] = piece
+    path.write_bytes(content)
+    return path
+
+
+def steps_in(module, work):
+    """Return how many lines of a module a piece of work goes through."""
+    steps = 0
+
+    def count(frame, event, argument):
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, argument: count if frame.f_code.co_filename == module.__file__ else None)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def test_the_many_blocks_of_a_heap_are_not_gone_through_for_every_link(tmp_path):
+    path = write_heap(tmp_path / "tf_model.h5", 47)
+    assert steps_in(hdf5_heap, lambda: refuse(path, "a second name of one object")) < 10 * 4096
+
+
+@pytest.mark.parametrize("start", [1, 15 + 1, 3 * 15 - 14, 3 * 15, 2**31])
+def test_a_link_that_no_block_of_the_heap_holds_is_refused(start, tmp_path):
+    """It reaches from one block into the next, or beyond all."""
+    refuse(write_heap(tmp_path / "tf_model.h5", 1, width=3, start=start), "a link outside its heap")
+
+
+def test_a_group_of_far_too_many_members_is_refused_while_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MAX_OBJECTS", 46)
+    refuse(write_heap(tmp_path / "tf_model.h5", 47), "'002e' stands twice in a group, or far too many members")
+
+
+def test_an_object_header_of_far_too_many_pieces_is_refused(tmp_path):
+    more = b"".join(b"\x10" + struct.pack("<HBQQ", 16, 0, 48, size) for size in range(8, 8 + 256))
+    start = hdf5.SIGNATURE + bytes([2, 8, 8, 0]) + struct.pack("<4Q", 0, 2**64 - 1, 0, 48)
+    (tmp_path / "tf_model.h5").write_bytes(start.ljust(48, b"\0") + b"OHDR\2\1" + struct.pack("<H", len(more)) + more)
+    refuse(tmp_path / "tf_model.h5", "an object header that goes in circles, or of far too many pieces")
 
 
 # Many seeds ---------------------------------------------------------------------------------------------------------
