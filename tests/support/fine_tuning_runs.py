@@ -57,7 +57,7 @@ def write_data(folder: Path) -> Path:
 
 
 def write_start(folder: Path, electra, prefix: str = "", **changes) -> Path:
-    """Write a discriminator with random weights and a tokenizer beside it; ``electra`` is a family."""
+    """Write a discriminator with random weights, the same every time, and a tokenizer; ``electra`` is a family."""
     texts = [*(DEMO_DATA / "english.txt").read_text(encoding="utf-8").splitlines()]
     texts += [row["text"] for row in rows_of_banking()]
     tokenizer = train_tokenizer(lambda: iter(texts), size=VOCABULARY)
@@ -66,10 +66,22 @@ def write_start(folder: Path, electra, prefix: str = "", **changes) -> Path:
         vocab_size=VOCABULARY, embedding_size=20, hidden_size=36, num_attention_heads=3, intermediate_size=56,
         max_position_embeddings=150, initializer_range=0.1, **sizes,
     )  # fmt: skip
+    _seed(prefix)
     getattr(electra, f"{prefix}ElectraForPreTraining")(config).save_pretrained(folder)
     tokenizer.model_max_length = 150
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _seed(prefix: str) -> None:
+    if prefix:
+        import keras
+
+        keras.utils.set_random_seed(1)
+    else:
+        import torch
+
+        torch.manual_seed(1)
 
 
 def job_of(kind, data, start, out, *changes, **options):
