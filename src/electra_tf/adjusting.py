@@ -10,10 +10,10 @@ import keras
 from electra_common import ElectraConfig
 from electra_common.adjustments import check_layer_count, resized_config
 from electra_tf.initialization import draw_rows, path_scope, replaced_layer, weight_initializer
-from electra_tf.programs import forget_programs
+from electra_tf.programs import TFTracedModel, forget_programs
 
 
-class TFAdjustableModel(keras.Model):
+class TFAdjustableModel(TFTracedModel):
     """What every model lets its user change. A subclass has ``config`` and either is the encoder or has ``electra``."""
 
     config: ElectraConfig

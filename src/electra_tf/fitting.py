@@ -1,4 +1,4 @@
-"""What Keras asks of a model that it fits, evaluates, predicts with and exports."""
+"""What Keras asks of a model that it fits, evaluates and exports: its losses, and the inputs of what it exports."""
 
 from __future__ import annotations
 
@@ -11,51 +11,16 @@ import tensorflow as tf
 from electra_common.head_options import named_labels
 from electra_common.outputs import ModelOutput
 from electra_tf.adjusting import TFAdjustableModel
-from electra_tf.programs import build_optimizer, forget_outdated_programs, replica_share
+from electra_tf.programs import replica_share
 
 _EXPORTED = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class TFFittedModel(TFAdjustableModel):
-    """A model with a loss of its own, whose inputs are a mapping by the names of its arguments."""
+    """A model with a loss of its own."""
 
     # How many axes its inputs have: [batch, length].
     input_rank = 2
-
-    def fit(self, *arguments: Any, **named: Any) -> Any:
-        """Train as Keras does; ``x`` may be any mapping, as what a tokenizer returns is."""
-        inputs, named = _with_plain_inputs(arguments, named)
-        return super().fit(*inputs, **named)
-
-    def evaluate(self, *arguments: Any, **named: Any) -> Any:
-        """Evaluate as Keras does, on what :meth:`fit` takes."""
-        inputs, named = _with_plain_inputs(arguments, named)
-        return super().evaluate(*inputs, **named)
-
-    def predict(self, *arguments: Any, **named: Any) -> Any:
-        """Predict as Keras does, for what :meth:`fit` takes."""
-        inputs, named = _with_plain_inputs(arguments, named)
-        return super().predict(*inputs, **named)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Make what ``fit`` calls; Keras calls this.
-
-        Args:
-            force: make it anew, also where there is one.
-        """
-        forget_outdated_programs(self)
-        build_optimizer(self)
-        return super().make_train_function(force)
-
-    def make_test_function(self, force: bool = False) -> Any:
-        """Make what ``evaluate`` calls, as :meth:`make_train_function` does."""
-        forget_outdated_programs(self)
-        return super().make_test_function(force)
-
-    def make_predict_function(self, force: bool = False) -> Any:
-        """Make what ``predict`` calls, as :meth:`make_train_function` does."""
-        forget_outdated_programs(self)
-        return super().make_predict_function(force)
 
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the loss of this model's head, or None: the encoder has no head.
@@ -121,15 +86,6 @@ class TFFittedModel(TFAdjustableModel):
             shape = (None,) * self.input_rank
             input_signature = [{name: tf.TensorSpec(shape, "int32", name=name) for name in _EXPORTED}]
         super().export(filepath, format, verbose, input_signature, **options)
-
-
-def _with_plain_inputs(arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a method of Keras's with a mapping ``x`` as the dictionary that Keras understands."""
-    if arguments and isinstance(arguments[0], Mapping):
-        return (dict(arguments[0]), *arguments[1:]), named
-    if isinstance(named.get("x"), Mapping):
-        return arguments, {**named, "x": dict(named["x"])}
-    return arguments, named
 
 
 def _as_plain_dictionary(output: Any) -> Any:

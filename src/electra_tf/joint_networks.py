@@ -21,7 +21,7 @@ from electra_common.weights.saving import save_two_networks
 from electra_tf.initialization import replaced_layer
 from electra_tf.modeling import TFElectraForMaskedLM, TFElectraForPreTraining
 from electra_tf.pretrained import build_planned, canonical_state, stored_network
-from electra_tf.programs import build_optimizer, forget_outdated_programs, replica_share
+from electra_tf.programs import TFTracedModel, replica_share
 
 Tensor = Any
 
@@ -32,7 +32,7 @@ def _check_unweighed(sample_weight: Any) -> None:
         raise ValueError("the joint loss takes no sample_weight: leave it out, and weigh tokens with masked_weights")
 
 
-class TFElectraJointNetworks(keras.Model):
+class TFElectraJointNetworks(TFTracedModel):
     """A discriminator, a generator or both, with what they share held once: made, loaded and saved."""
 
     def __init__(
@@ -118,26 +118,6 @@ class TFElectraJointNetworks(keras.Model):
         if arguments and isinstance(arguments[0], Mapping):
             return super().__call__(*arguments[1:], **arguments[0], **named)
         return super().__call__(*arguments, **named)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Make what ``fit`` calls; Keras calls this.
-
-        Args:
-            force: make it anew, also where there is one.
-        """
-        forget_outdated_programs(self)
-        build_optimizer(self)
-        return super().make_train_function(force)
-
-    def make_test_function(self, force: bool = False) -> Any:
-        """Make what ``evaluate`` calls, as :meth:`make_train_function` does."""
-        forget_outdated_programs(self)
-        return super().make_test_function(force)
-
-    def make_predict_function(self, force: bool = False) -> Any:
-        """Make what ``predict`` calls, as :meth:`make_train_function` does."""
-        forget_outdated_programs(self)
-        return super().make_predict_function(force)
 
     def fit(self, *arguments: Any, **named: Any) -> Any:
         """Train as Keras does; raises ValueError on ``sample_weight``."""

@@ -7,7 +7,7 @@ nine tenths of a call.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
@@ -68,6 +68,54 @@ def forget_outdated_programs(model: keras.Model) -> None:
     if not _is_same(now, [model.__dict__.get("traced_with", now)]):
         forget_programs([model])
     model.__dict__["traced_with"] = now
+
+
+class TFTracedModel(keras.Model):
+    """A model whose inputs are a mapping, and that notices where a part of it is no longer what it had traced."""
+
+    def fit(self, *arguments: Any, **named: Any) -> Any:
+        """Train as Keras does; ``x`` may be any mapping, as what a tokenizer returns is."""
+        inputs, named = _with_plain_inputs(arguments, named)
+        return super().fit(*inputs, **named)
+
+    def evaluate(self, *arguments: Any, **named: Any) -> Any:
+        """Evaluate as Keras does, on what :meth:`fit` takes."""
+        inputs, named = _with_plain_inputs(arguments, named)
+        return super().evaluate(*inputs, **named)
+
+    def predict(self, *arguments: Any, **named: Any) -> Any:
+        """Predict as Keras does, for what :meth:`fit` takes."""
+        inputs, named = _with_plain_inputs(arguments, named)
+        return super().predict(*inputs, **named)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what ``fit`` calls; Keras calls this.
+
+        Args:
+            force: make it anew, also where there is one.
+        """
+        forget_outdated_programs(self)
+        build_optimizer(self)
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Make what ``evaluate`` calls, as :meth:`make_train_function` does."""
+        forget_outdated_programs(self)
+        return super().make_test_function(force)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Make what ``predict`` calls, as :meth:`make_train_function` does."""
+        forget_outdated_programs(self)
+        return super().make_predict_function(force)
+
+
+def _with_plain_inputs(arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a method of Keras's with a mapping ``x`` as the dictionary that Keras understands."""
+    if arguments and isinstance(arguments[0], Mapping):
+        return (dict(arguments[0]), *arguments[1:]), named
+    if isinstance(named.get("x"), Mapping):
+        return arguments, {**named, "x": dict(named["x"])}
+    return arguments, named
 
 
 def build_optimizer(model: keras.Model) -> None:

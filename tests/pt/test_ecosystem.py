@@ -171,15 +171,20 @@ def test_autocast_trains_in_half_precision(head, dtype):
         assert abs(model(**inputs).loss.item() / exact - 1) < 0.05
 
 
-def test_what_lies_between_layers_is_in_half_precision_under_autocast():
-    torch.manual_seed(1)
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(3))
+def test_what_lies_between_layers_is_in_half_precision_under_autocast_and_loses_no_more_than_all_of_it_would(seed):
+    torch.manual_seed(seed)
     model = electra_pt.ElectraModel(config_for("ElectraModel")).eval()
-    exact = model(**batch_for("ElectraModel"), output_hidden_states=True).hidden_states
+    inputs = {**batch_for("ElectraModel"), "output_hidden_states": True}
+    exact = model(**inputs).hidden_states
     with torch.autocast("cpu", torch.bfloat16):
-        found = model(**batch_for("ElectraModel"), output_hidden_states=True).hidden_states
-    for number, (expected, states) in enumerate(zip(exact, found, strict=True)):
+        found = model(**inputs).hidden_states
+    halved = copy.deepcopy(model).to(torch.bfloat16)(**inputs).hidden_states
+    for number, (expected, states, of_halved) in enumerate(zip(exact, found, halved, strict=True)):
         assert states.dtype == torch.bfloat16, f"layer {number}"
-        assert_close(f"layer {number}", expected.detach(), states.detach().float(), 0.05)
+        lost, allowed = ((expected - other.float()).square().mean().sqrt() for other in (states, of_halved))
+        assert lost < 1.25 * allowed, f"layer {number}"  # rounding falls out a little better or worse by chance
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

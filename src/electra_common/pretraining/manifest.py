@@ -25,7 +25,6 @@ VERSION: Final = 1
 VOCABULARY_FILES: Final = ("vocab.txt", "tokenizer.json")
 DTYPES: Final = ("uint16", "uint32")
 _MOST_BYTES: Final = 1 << 28
-_HASH_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -155,14 +154,11 @@ def _get(of: Any, name: str, kind: type, path: Path) -> Any:
 
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal; raises ValueError where it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
-            while content := stream.read(_HASH_BYTES):
-                digest.update(content)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return digest.hexdigest()
 
 
 def check_shard(folder: Path, shard: Shard) -> None:
