@@ -132,9 +132,11 @@ def test_what_is_wrong_is_told_in_one_line(electra, corpus, tmp_path, arguments,
 
 
 def test_plain_lines_tell_speed_and_time_left(monkeypatch):
-    clock = iter([100.0, 101.0, 111.0, 112.0, 126.0])
+    clock = iter([85.0, 90.0, 96.0, 100.0, 101.0, 111.0, 112.0, 126.0])
     monkeypatch.setattr(pretrain_prepare.time, "perf_counter", lambda: next(clock))
     lines = pretrain_prepare._Lines()
+    checked = [lines.line(Progress(done, 1000, is_checking=True)) for done in (100, 340, 1000)]
+    assert checked == [None, "checksums: 34%", None]
     told = [
         lines.line(Progress(done, 1000, tokens)) for done, tokens in ((400, 50), (500, 5500), (510, 6000), (660, 9000))
     ]

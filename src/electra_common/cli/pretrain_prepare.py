@@ -111,14 +111,21 @@ def _workers(asked: int | None) -> int:
 def _progress(*, shown: bool) -> Iterator[Report]:
     """Give a function to report to: a bar on a terminal, a line now and then elsewhere."""
     console = Console(stderr=True)
-    columns = BarColumn(), DownloadColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task("preparing", total=None, speed="")
         lines = _Lines()
 
         def report(done: Done) -> None:
             line = lines.line(done)
-            bar.update(task, completed=done.bytes_done, total=done.bytes_in_all, speed=lines.speed)
+            what = "checksums" if done.is_checking else "preparing"
+            bar.update(task, description=what, completed=done.bytes_done, total=done.bytes_in_all, speed=lines.speed)
             if line and shown and not console.is_terminal:
                 print(line, file=sys.stderr, flush=True)
 
@@ -136,13 +143,21 @@ class _Lines:
     def line(self, done: Done) -> str | None:
         """Return a line, or None if it is not time yet."""
         now = time.perf_counter()
+        if done.is_checking:
+            self._started = now  # speed and time left are those of preparing alone
+            return f"checksums: {done.bytes_done / done.bytes_in_all:.0%}" if self._is_time(now) else None
         seconds = now - self._started
         if self._first is None:  # the blocks before were finished by an earlier run
             self._first = done.bytes_done
         self.speed = f"{done.tokens / seconds:,.0f} tokens/s"
-        if now - self._told < _SECONDS_BETWEEN_LINES or done.bytes_done == self._first:
+        if done.bytes_done == self._first or not self._is_time(now):
             return None
-        self._told = now
         left = seconds * (done.bytes_in_all - done.bytes_done) / (done.bytes_done - self._first)
         share = done.bytes_done / done.bytes_in_all
         return f"{share:.0%}, {done.tokens:,} tokens, {self.speed}, {left:.0f} s left"
+
+    def _is_time(self, now: float) -> bool:
+        if now - self._told < _SECONDS_BETWEEN_LINES:
+            return False
+        self._told = now
+        return True

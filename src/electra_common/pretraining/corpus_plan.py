@@ -1,15 +1,17 @@
 """What a preparation is to make, told before it begins: files, tokenizer and options, as they stand in the manifest.
 
 A file is known by its bytes: corpora are the same where the SHA-256 of each file is. That reads the files once more,
-which is quick beside what making examples of them takes.
+which is quick beside what making examples of them takes; what can be told without it is compared before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +64,7 @@ def plan_corpus(
     reading: ReadingOptions,
     shard_bytes: int,
 ) -> Manifest:
-    """Return the manifest of a corpus of which nothing is prepared yet; reads the files for their checksums.
+    """Return the manifest of a corpus of which nothing is prepared yet, but for the checksums of its files.
 
     Args:
         sources: the files, in order.
@@ -101,10 +103,32 @@ def _describe(source: Source) -> dict[str, Any]:
         # A name may be any bytes, and a manifest is text.
         "name": os.fsencode(path.name).decode("utf-8", "backslashreplace"),
         "bytes": file_size(source.path),
-        "sha256": hash_file(path),
         "repeat": source.repeat,
         "held_out": source.is_held_out,
     }
+
+
+def with_checksums(plan: Manifest, sources: Sequence[Source], told: Callable[[int], object]) -> Manifest:
+    """Return a plan with the checksum of each file.
+
+    Args:
+        plan: of :func:`plan_corpus`.
+        sources: its files.
+        told: called with how many bytes of them all are read, as it goes.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    described = []
+    read_before = accumulate((facts["bytes"] for facts in plan.sources), initial=0)
+    for before, facts, source in zip(read_before, plan.sources, sources, strict=False):
+        checksum = hash_file(Path(source.path), partial(_told, told, before))
+        described.append({**facts, "sha256": checksum})
+    return replace(plan, sources=described)
+
+
+def _told(told: Callable[[int], object], before: int, place: int) -> None:
+    told(before + place)
 
 
 def is_same(there: Manifest, now: Manifest) -> bool:
@@ -125,10 +149,11 @@ def tell_difference(there: Manifest, now: Manifest) -> str:
 
 
 def _comparable(there: Manifest, now: Manifest) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return both plans; of files whose checksums were not kept when a corpus was prepared, without these."""
+    """Return both plans; of files whose checksums only one of them has, without these."""
     found, wanted = there.plan(), now.plan()
     for old, new in zip(found["sources"], wanted["sources"], strict=False):
-        if "sha256" not in old:
+        if ("sha256" in old) != ("sha256" in new):
+            old.pop("sha256", None)
             new.pop("sha256", None)
     return found, wanted
 

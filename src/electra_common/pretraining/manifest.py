@@ -7,8 +7,9 @@ Everything in it is a function of corpus and options: no times, no machine, no n
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -152,13 +153,33 @@ def _get(of: Any, name: str, kind: type, path: Path) -> Any:
     return value
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal; raises ValueError where it cannot be read."""
+def hash_file(path: Path, told: Callable[[int], object] = lambda place: None) -> str:
+    """Return the SHA-256 of a file, hexadecimal.
+
+    Args:
+        path: of the file.
+        told: called with how many bytes are read, as it goes.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
     try:
-        with open(path, "rb") as stream:
+        with _ToldFile(path) as stream:
+            stream.told = told
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+class _ToldFile(io.FileIO):
+    """A file that tells how far it is read."""
+
+    told: Callable[[int], object]
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = super().readinto(buffer)
+        self.told(self.tell())
+        return count
 
 
 def check_shard(folder: Path, shard: Shard) -> None:

@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.pretraining.block_work import BlockWork, work_in_order
-from electra_common.pretraining.corpus_plan import check_sources, is_same, plan_corpus, tell_difference
+from electra_common.pretraining.corpus_plan import (
+    check_sources,
+    is_same,
+    plan_corpus,
+    tell_difference,
+    with_checksums,
+)
 from electra_common.pretraining.documents import (
     HELD_OUT,
     SPLITS,
@@ -43,11 +49,15 @@ _UNFINISHED: Final = f".{FILE_NAME}.*.tmp"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a preparation is: bytes of the files read, of all, and tokens written by this run."""
+    """How far a preparation is: bytes of the files read, of all, and tokens written by this run.
+
+    While ``is_checking``, the files are read for their checksums, and nothing is written.
+    """
 
     bytes_done: int
     bytes_in_all: int
-    tokens: int
+    tokens: int = 0
+    is_checking: bool = False
 
 
 Report = Callable[[Progress], None]
@@ -77,7 +87,7 @@ def prepare_corpus(
         workers: processes that tokenise; 1 does it in this one. A script that asks for several does so below
             ``if __name__ == "__main__":``, for each of them imports it.
         overwrite: begin anew, in the place of a prepared corpus, be it the same one.
-        report: called after each block that is not in the finished shards.
+        report: called as the files are checked, and after each block that is not in the finished shards.
 
     Returns:
         the manifest as written.
@@ -88,6 +98,7 @@ def prepare_corpus(
         CheckpointError: the folder cannot be written.
     """
     segments, reading = segments or SegmentOptions(), reading or ReadingOptions()
+    report = report or (lambda progress: None)
     if workers < 1 or shard_bytes < 1:
         raise ValueError(f"workers and shard_bytes must be above 0, found {workers} and {shard_bytes}")
     check_sources(sources)
@@ -96,6 +107,10 @@ def prepare_corpus(
     files = folder_files(tokenizer)
     _check_folder(folder)
     plan = plan_corpus(sources, tokenizer, files, segments, reading, shard_bytes)
+    if not overwrite:
+        _refuse_another(folder, plan)
+    in_all = sum(facts["bytes"] for facts in plan.sources)
+    plan = with_checksums(plan, sources, lambda done: report(Progress(done, in_all, is_checking=True)))
     if not overwrite and (finished := _finished(folder, plan)) is not None:
         return finished
     with _held(folder):
@@ -104,9 +119,7 @@ def prepare_corpus(
             return manifest
         work = BlockWork(tokenizer_folder=folder / TOKENIZER_FOLDER, segments=segments, seed=reading.seed,
                          dtype=manifest.dtype)  # fmt: skip
-        _Writing(folder, manifest, shard_bytes).run(
-            read_blocks(sources, reading), work, workers, report or (lambda progress: None)
-        )
+        _Writing(folder, manifest, shard_bytes).run(read_blocks(sources, reading), work, workers, report)
     wants_held_out = reading.held_out > 0 or any(source.is_held_out for source in sources)
     if wants_held_out and not manifest.of(HELD_OUT):
         warnings.warn(
@@ -121,6 +134,14 @@ def _check_folder(folder: Path) -> None:
     """Refuse a folder that is not new or empty and has no prepared corpus, finished or not."""
     if folder.exists() and not (folder / FILE_NAME).exists() and not (folder.is_dir() and _is_empty(folder)):
         raise ValueError(f"{folder}: exists already and is no prepared corpus; choose another folder")
+
+
+def _refuse_another(folder: Path, plan: Manifest) -> None:
+    """Refuse a folder with shards of a corpus that is not the planned one."""
+    there = Manifest.read(folder) if (folder / FILE_NAME).exists() else plan
+    if there.shards and not is_same(there, plan):
+        what = tell_difference(there, plan)
+        raise ValueError(f"{folder}: holds a corpus of {what}; choose another folder or add --overwrite")
 
 
 def _finished(folder: Path, plan: Manifest) -> Manifest | None:
@@ -150,16 +171,12 @@ def _begin(folder: Path, plan: Manifest, tokenizer_files: dict[str, bytes], *, o
     """Return a manifest with the shards that are there already, verified; write a new one where there are none."""
     # Only what reads as a prepared corpus is overwritten.
     there = Manifest.read(folder) if (folder / FILE_NAME).exists() else plan
-    if overwrite:
-        manifest = plan
-    elif is_same(there, plan):
-        manifest = there
-        manifest.shards = _verified(folder, manifest)
-    elif there.shards:
-        what = tell_difference(there, plan)
-        raise ValueError(f"{folder}: holds a corpus of {what}; choose another folder or add --overwrite")
-    else:
-        manifest = plan
+    manifest = plan
+    if not overwrite:
+        _refuse_another(folder, plan)
+        if is_same(there, plan):
+            manifest = there
+            manifest.shards = _verified(folder, manifest)
     if not manifest.complete:
         manifest.write(folder)  # the first thing to change: what else is in the folder counts for nothing without it
         _clear(folder, {shard.file for shard in manifest.shards})

@@ -36,7 +36,7 @@ TOKENIZER_FOLDER: Final = "tokenizer"
 STATE_FILE: Final = "state.json"
 MOST_BYTES: Final = 64 << 20  # of a file that tells of a run; its starts are recorded there, and its corpus
 # What is written into; files are replaced whole, and a link with them.
-_WRITTEN_THROUGH: Final = ("checkpoints", TOKENIZER_FOLDER, METRICS_FILE, TENSORBOARD_FOLDER)
+WRITTEN_THROUGH: Final = ("checkpoints", TOKENIZER_FOLDER, METRICS_FILE, TENSORBOARD_FOLDER)
 _CHECKPOINT: Final = re.compile(r"^step-([0-9]{8,})$")
 _FORMAT: Final = 1
 
@@ -115,7 +115,7 @@ def open_run_folder(
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be made: {error.strerror or error}") from None
     with lock_folder(path, "run"):
-        refuse_links(path / name for name in _WRITTEN_THROUGH)
+        refuse_links(path / name for name in WRITTEN_THROUGH)
         record = _record(path, identity, holds_work, restate)
         write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **record, "starts": [*record["starts"], start]})})
         _remove_unfinished(path / "checkpoints")

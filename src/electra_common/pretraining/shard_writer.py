@@ -54,7 +54,7 @@ def pack(examples: Sequence[Example], *, cls_id: int, sep_id: int, dtype: str, d
     )
 
 
-def file_size(tokens: int, examples: int, item_size: int) -> int:
+def shard_size(tokens: int, examples: int, item_size: int) -> int:
     """Return the bytes of a shard."""
     return -(-tokens * item_size // 4) * 4 + 2 * INDEX_DTYPE.itemsize * examples
 

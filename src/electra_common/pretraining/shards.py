@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from electra_common.pretraining.documents import SPLITS, TRAIN
 from electra_common.pretraining.manifest import TOKENIZER_FOLDER, Manifest, Shard, check_shard
-from electra_common.pretraining.shard_writer import INDEX_DTYPE, file_size
+from electra_common.pretraining.shard_writer import INDEX_DTYPE, shard_size
 
 _INDEX_ROWS_AT_ONCE: Final = 1 << 20
 
@@ -128,7 +128,7 @@ class ExampleShards:
 def _map(folder: Path, shard: Shard, dtype: str) -> _Columns:
     path = folder / shard.file
     item = np.dtype(dtype).newbyteorder("<")
-    expected = file_size(shard.tokens, shard.examples, item.itemsize)
+    expected = shard_size(shard.tokens, shard.examples, item.itemsize)
     try:
         found = path.stat().st_size
     except OSError as error:

@@ -22,11 +22,13 @@ from typing import Any, Final
 
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.batches import Division
+from electra_common.pretraining.folder_lock import refuse_links
 from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
 from electra_common.pretraining.processes import Processes
 from electra_common.pretraining.reporting import Reporter
 from electra_common.pretraining.run_folder import (
     RUN_FILE,
+    WRITTEN_THROUGH,
     command_line,
     list_checkpoints,
     open_run_folder,
@@ -171,6 +173,7 @@ class FineTuning:
     def _open_log(self, folder: Path, stack: ExitStack) -> MetricsLog | None:
         if not self._processes.is_first:
             return None
+        refuse_links([folder, *(folder / name for name in WRITTEN_THROUGH)])
         checkpoint = next(iter(reversed(list_checkpoints(folder))), None)
         step = 0 if checkpoint is None else read_state(checkpoint).step
         return stack.enter_context(MetricsLog(folder, tensorboard=self.job.tensorboard, after_step=step))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -50,7 +51,10 @@ def corpus(tmp_path_factory):
 
 
 def prepare(corpus, folder, **options):
+    """Prepare a file; what reports are given to hears of what is prepared, and not of what is checked before."""
     options = {"segments": SEGMENTS, "reading": READING, "shard_bytes": SHARD_BYTES, **options}
+    if report := options.get("report"):
+        options["report"] = lambda done: None if done.is_checking else report(done)
     return prepare_corpus([Source(str(corpus))], folder, options.pop("tokenizer", small()), **options)
 
 
@@ -420,6 +424,32 @@ def test_other_text_of_the_same_name_and_size_is_another_corpus(corpus, tmp_path
     assert contents(folder) == contents(tmp_path / "new")
 
 
+def test_checksums_are_told_as_they_are_made_and_options_are_compared_before(corpus, prepared, tmp_path):
+    large = tmp_path / "large.txt"
+    large.write_bytes(Path(corpus).read_bytes() * (1 + (1 << 20) // Path(corpus).stat().st_size))
+    sources, sizes = [Source(corpus), Source(str(large))], [Path(file).stat().st_size for file in (corpus, large)]
+    heard = []
+
+    def stop_when_checked(done):
+        heard.append(done)
+        if not done.is_checking:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        prepare_corpus(sources, tmp_path / "new", small(), reading=READING, report=stop_when_checked)
+    places = [done.bytes_done for done in heard[:-1]]
+    assert places == sorted(places)
+    assert len(set(places)) > 4
+    assert {*sizes[:1], sum(sizes)} <= set(places)
+    assert {(done.bytes_in_all, done.tokens, done.is_checking) for done in heard[:-1]} == {(sum(sizes), 0, True)}
+
+    heard.clear()
+    with pytest.raises(ValueError, match="holds a corpus of other options: seed 5 there, 6 now"):
+        prepare_corpus(sources[:1], prepared, small(), segments=SEGMENTS, reading=replace(READING, seed=6),
+                       shard_bytes=SHARD_BYTES, report=heard.append)  # fmt: skip
+    assert heard == []
+
+
 def test_overwriting_begins_anew_with_the_same_text_too(corpus, prepared, tmp_path):
     folder = tmp_path / "corpus"
     shutil.copytree(prepared, folder)
@@ -474,10 +504,11 @@ def test_links_in_the_folder_are_refused(corpus, prepared, tmp_path, name):
     shutil.copytree(prepared, folder)
     (folder / name).rename(elsewhere)
     (folder / name).symlink_to(elsewhere)
+    (folder / "train-00000.bin").unlink()  # so that there is something to write
     before = contents(tmp_path)
     for overwrite in (False, True):
         with pytest.raises(ValueError, match=f"corpus/{name}: a link"):
-            prepare(corpus, folder, overwrite=overwrite, segments=SegmentOptions(max_length=38))
+            prepare(corpus, folder, overwrite=overwrite)
     assert contents(tmp_path) == before
 
 

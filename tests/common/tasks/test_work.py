@@ -240,3 +240,16 @@ def test_the_first_process_decides_which_model_is_best(tmp_path, model):
         run.evaluate(always_first, no_model)
         assert run.best == 0.25
         assert run.measure("dev", always_first).metrics["accuracy"] == pytest.approx(4 / 7)
+
+
+@pytest.mark.parametrize("name", ["", "metrics.jsonl", "tensorboard", "checkpoints"])
+def test_a_link_in_a_seeds_folder_is_not_written_through(tmp_path, model, name):
+    job, elsewhere = classification(tmp_path, model), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = job.out / "seed-0" / name
+    with opened(job) as work:
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(elsewhere)
+        with pytest.raises(ValueError, match=f"{link}: a link, which would be written through"):
+            carry_out(work)
+    assert list(elsewhere.iterdir()) == []
