@@ -459,6 +459,16 @@ def test_texts_on_the_command_line_are_answered(runs, electra):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("command", [("evaluate",), ("predict", "--file")], ids=" ".join)
+def test_columns_that_the_files_of_a_models_task_have_not_got_are_refused(runs, data, electra, command):
+    out, _ = runs("tagging")
+    name, *option = command
+    code, _, errors = electra(name, out / "seed-0" / "last", *option, data / "tagging" / "dev.jsonl", "--pair", "page")
+    assert code == 2
+    assert "task tagging: pair: not looked at in files of the format table for tagging: leave it out" in errors
+
+
+@pytest.mark.once
 def test_where_answers_cannot_go_is_told_before_any_is_sought(electra, tmp_path):
     (tmp_path / "run.json").touch()
     cases = {

@@ -51,7 +51,7 @@ def predict(
         return 0
     assert file is not None
     changes = {name: value for name, value in columns.items() if value is not None}
-    task = fine_tuned.task.for_split(split or "dev").with_changes(**changes)
+    task = fine_tuned.task.for_split(split or "dev").reading(**changes)
     with _counted(fine_tuned.predictions, shown=out is not None) as answers:
         if out is None:
             answer_file(task, file, answers, sys.stdout)

@@ -18,12 +18,6 @@ from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.fingerprint import fingerprint
 
 _MODEL_FILES: Final = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")  # beside the weights
-# What files of a format, or examples of a kind, have not got: a change of it would be taken and not looked at.
-_HAS_NO: Final[Mapping[str, tuple[str, ...]]] = {
-    "words": ("pair", "id", "header", "quoting"),
-    **dict.fromkeys(("squad", "mrqa"), ("text", "pair", "label", "id", "header", "quoting")),
-    **dict.fromkeys(("tagging", "choice"), ("pair",)),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +141,7 @@ def make_job(
         CheckpointError: there is no such model.
     """
     choice = data if isinstance(data, DataChoice) else DataChoice(folder=Path(data))
-    known = find_task(task) if isinstance(task, str) else task
-    chosen = known.with_changes(**choice.changes)
-    _check_use(known, chosen)
+    chosen = (find_task(task) if isinstance(task, str) else task).reading(**choice.changes)
     for name in chosen.metrics:
         find_metric(name, chosen.kind)
     start = plan_start(model, from_scratch=from_scratch)
@@ -161,15 +153,6 @@ def make_job(
         out=Path(out),
         **options,
     )
-
-
-def _check_use(task: Task, changed: Task) -> None:
-    unused = dict.fromkeys((*_HAS_NO.get(changed.format, ()), *_HAS_NO.get(changed.kind, ())))
-    if named := [name for name in unused if getattr(task, name) != getattr(changed, name)]:
-        raise ValueError(
-            f"task {changed.name}: {', '.join(named)}: not looked at in files of the format {changed.format} for "
-            f"{changed.kind}: leave it out"
-        )
 
 
 def _sha256(path: Path) -> str:

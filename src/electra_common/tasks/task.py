@@ -28,6 +28,12 @@ ARCHITECTURES: Final = MappingProxyType(
 )
 FORMATS: Final = ("table", "words", "squad", "mrqa")
 SPLITS: Final = ("train", "dev", "test")
+# What files of a format, or examples of a kind, have not got: a change of it would be taken and not looked at.
+_HAS_NO: Final[Mapping[str, tuple[str, ...]]] = {
+    "words": ("pair", "id", "header", "quoting"),
+    **dict.fromkeys(("squad", "mrqa"), ("text", "pair", "label", "id", "header", "quoting")),
+    **dict.fromkeys(("tagging", "choice"), ("pair",)),
+}
 
 Column = int | str
 
@@ -134,6 +140,17 @@ class Task:
         if unknown := sorted(set(changes) - set(known)):
             raise ValueError(f"a task has no {unknown[0]!r}; known: {', '.join(known)}")
         return dataclasses.replace(self, **changes)
+
+    def reading(self, **changes: Any) -> Self:
+        """Return a copy that reads other columns; raises ValueError for one that the task's files have not got."""
+        changed = self.with_changes(**changes)
+        unused = dict.fromkeys((*_HAS_NO.get(changed.format, ()), *_HAS_NO.get(changed.kind, ())))
+        if named := [name for name in unused if getattr(self, name) != getattr(changed, name)]:
+            raise ValueError(
+                f"task {changed.name}: {', '.join(named)}: not looked at in files of the format {changed.format} for "
+                f"{changed.kind}: leave it out"
+            )
+        return changed
 
     def as_dict(self) -> dict[str, Any]:
         """Return every attribute as plain JSON values; :func:`task_from` takes them."""
