@@ -148,14 +148,12 @@ def train(model: ElectraPreTrainedModel, optimizer: ElectraAdam, run: FineTuning
         sums, steps = sums + torch.stack([loss, norm]), steps + 1
         run.finish_step(step, micro_batches[0].step_tokens)
         if run.logs_now or run.evaluates_now or run.saves_now:
-            with run.together():
-                means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
-                run.log({**means, "learning_rate": run.learning_rate(step)})
+            means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
+            run.log({**means, "learning_rate": run.learning_rate(step)})
             if run.evaluates_now:
                 run.evaluate(predict, model.save_pretrained)
-            with run.together():
-                if run.saves_now:
-                    run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
+            if run.saves_now:
+                run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
             sums, steps = torch.zeros_like(sums), 0
         if run.asked_to_stop or run.is_done:
             break

@@ -86,15 +86,14 @@ def pretrain(
             sums, steps = sums + figures, steps + 1
             run.finish_step(step, micro_batches[0].step_tokens)
             if run.logs_now or run.evaluates_now or run.saves_now:
-                with run.together():
-                    means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
-                    run.log({**means, "learning_rate": run.learning_rate(step)})
-                    if run.evaluates_now:
-                        run.log_evaluation(evaluate(model, run, processes))
-                    if run.saves_now:
-                        read_moments = read_by_all(model, partial(adam_state, model, optimizer))
-                        with whole(model):
-                            run.save(model.save_pretrained, read_moments)
+                means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
+                run.log({**means, "learning_rate": run.learning_rate(step)})
+                if run.evaluates_now:
+                    run.log_evaluation(evaluate(model, run, processes))
+                if run.saves_now:
+                    read_moments = read_by_all(model, partial(adam_state, model, optimizer))
+                    with whole(model):
+                        run.save(model.save_pretrained, read_moments)
                 sums, steps = torch.zeros_like(sums), 0
             if run.asked_to_stop:
                 break

@@ -155,14 +155,12 @@ def train(
         sums, steps = sums + values, steps + 1
         run.finish_step(step, parts[0][0].step_tokens)
         if run.logs_now or run.evaluates_now or run.saves_now:
-            with run.together():
-                means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
-                run.log({**means, "learning_rate": run.learning_rate(step)})
+            means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
+            run.log({**means, "learning_rate": run.learning_rate(step)})
             if run.evaluates_now:
                 run.evaluate(predict, model.save_pretrained)
-            with run.together():
-                if run.saves_now:
-                    run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
+            if run.saves_now:
+                run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
             sums, steps = tf.zeros_like(sums), 0
         if run.asked_to_stop or run.is_done:
             break
@@ -179,7 +177,8 @@ def compute_gradients(
     variables = network.trainable_variables
     gradients, total = [tf.zeros_like(variable.value) for variable in variables], tf.zeros(())
     for batch in micro_batches:
-        with tf.GradientTape() as tape:
+        # A graph would begin with all micro-batches at once, and hold the activations of them all.
+        with tf.control_dependencies([tf.group(*gradients)]), tf.GradientTape() as tape:
             loss = batch["share"] * task_loss(
                 network, run.config, batch["inputs"], batch["labels"], batch.get("weights")
             )

@@ -72,13 +72,12 @@ def pretrain(
             sums, steps = sums + values, steps + 1
             run.finish_step(step, parts[0][0].step_tokens)
             if run.logs_now or run.evaluates_now or run.saves_now:
-                with run.together():
-                    means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
-                    run.log({**means, "learning_rate": run.learning_rate(step)})
-                    if run.evaluates_now:
-                        run.log_evaluation(evaluate(model, run, processes))
-                    if run.saves_now:
-                        run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
+                means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
+                run.log({**means, "learning_rate": run.learning_rate(step)})
+                if run.evaluates_now:
+                    run.log_evaluation(evaluate(model, run, processes))
+                if run.saves_now:
+                    run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
                 sums, steps = tf.zeros_like(sums), 0
             if run.asked_to_stop:
                 break
@@ -140,7 +139,8 @@ def compute_gradients(
     variables = network.trainable_variables
     gradients, totals = [tf.zeros_like(variable.value) for variable in variables], tf.zeros(3)
     for inputs, generator_share, discriminator_share in micro_batches:
-        with tf.GradientTape() as tape:
+        # A graph would begin with all micro-batches at once, and hold the activations of them all.
+        with tf.control_dependencies([tf.group(*gradients)]), tf.GradientTape() as tape:
             output = network(**inputs, training=True)
             generator_loss = generator_share * _or_zero(output.get("generator_loss"))
             discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"))

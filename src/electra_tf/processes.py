@@ -90,10 +90,23 @@ def _spread(strategy: tf.distribute.Strategy, first: int, parts: Sequence[Any]) 
 
 
 def _workers() -> tuple[int, int]:
-    """Return how many workers ``TF_CONFIG`` names and which this one is; (1, 0) without it."""
+    """Return how many workers ``TF_CONFIG`` names and which this one is; (1, 0) without it.
+
+    A chief is the first worker, as TensorFlow counts.
+
+    Raises:
+        ValueError: this program is neither, or there is no such worker.
+    """
     settings = json.loads(os.environ.get("TF_CONFIG", "{}"))
-    workers = settings.get("cluster", {}).get("worker", [])
-    return max(1, len(workers)), int(settings.get("task", {}).get("index", 0))
+    cluster, task = settings.get("cluster", {}), settings.get("task", {})
+    workers = [(kind, number) for kind in ("chief", "worker") for number in range(len(cluster.get(kind, [])))]
+    if not workers:
+        return 1, 0
+    kind, number = task.get("type", "worker"), int(task.get("index", 0))
+    if (kind, number) not in workers:
+        known = ", ".join(f"{kind} {number}" for kind, number in workers)
+        raise ValueError(f"TF_CONFIG: the task is {kind} {number}; expected one of those that train: {known}")
+    return len(workers), workers.index((kind, number))
 
 
 def _devices() -> list[Any]:

@@ -13,6 +13,7 @@ import socket
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -95,10 +96,11 @@ class MetricsLog:
             raise CheckpointError(f"{self._stream.name}: cannot be written: {error.strerror or error}") from None
 
     def close(self) -> None:
-        """Close the files."""
-        self._stream.close()
-        if self._events is not None:
-            self._events.close()
+        """Close the files; what a full disk did not take was told when it was written."""
+        for file in (self._stream, self._events):
+            if file is not None:
+                with suppress(OSError):
+                    file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,9 +6,12 @@ the frameworks' way to add gradients up, which is in their own ``processes.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +60,24 @@ class Processes:
     def anywhere(self, flag: bool) -> bool:
         """Whether a flag is set in any program."""
         return any(self.gather(float(flag)))
+
+    def check_alike(self, facts: Mapping[str, Any]) -> None:
+        """Compare what the programs were started with; all of them come here, with the same names.
+
+        Args:
+            facts: JSON values by name.
+
+        Raises:
+            ValueError: the programs have different values for a name.
+        """
+        for name, value in facts.items():
+            digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+            found = self.gather(int.from_bytes(digest[:6], "big"))  # 48 bits, which a float64 holds
+            if other := [number for number in range(self.count) if found[number] != found[0]]:
+                raise ValueError(
+                    f"{name}: process {other[0]} was started with another value than process 0; start all with the "
+                    "same arguments and data"
+                )
 
     @contextmanager
     def together(self) -> Iterator[None]:

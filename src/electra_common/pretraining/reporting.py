@@ -77,6 +77,10 @@ class Reporter:
         self._write(state, "held-out", values)
         told = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
         self.note(f"step {state.step:,} held out:  {told}")
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Begin to time training once more: what came since the last line was something else."""
         self._since = time.perf_counter()
 
     def note(self, text: str) -> None:

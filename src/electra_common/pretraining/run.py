@@ -188,19 +188,24 @@ class PretrainingRun:
         """Let all processes end after the step at hand, with a checkpoint."""
         self.was_signalled = True
 
+    # What fails here in one process, such as a full disk, fails in all; so all of them come here, and with them none of
+    # what takes all processes to compute.
+
     def log(self, values: Mapping[str, float]) -> None:
         """Write a line of the training log.
 
         Raises:
             TrainingDivergedError: a value is not finite.
         """
-        self._check_finite(values)
-        self._reporter.training(self.state, values)
+        with self.together():
+            self._check_finite(values)
+            self._reporter.training(self.state, values)
 
     def log_evaluation(self, values: Mapping[str, float]) -> None:
         """Write a line of held-out metrics; raises TrainingDivergedError as :meth:`log` does."""
-        self._check_finite(values)
-        self._reporter.held_out(self.state, values)
+        with self.together():
+            self._check_finite(values)
+            self._reporter.held_out(self.state, values)
         if values.get("auc") == _ALL_TIES:
             self._reporter.note(
                 f"step {self.state.step:,}: the discriminator answers every held-out token alike (auc {_ALL_TIES}); if "
@@ -210,9 +215,11 @@ class PretrainingRun:
 
     def save(self, write_model: Callable[[Path], None], read_moments: Callable[[], Moments]) -> None:
         """Write a checkpoint; only the first process does, and only there Adam's state is read."""
-        if self._folder is not None:
-            target = self._folder.save(self.state, write_model, read_moments(), self.settings.keep)
-            self._reporter.note(f"step {self.state.step:,}: saved {target}")
+        with self.together():
+            if self._folder is not None:
+                target = self._folder.save(self.state, write_model, read_moments(), self.settings.keep)
+                self._reporter.note(f"step {self.state.step:,}: saved {target}")
+        self._reporter.go_on()
 
     def _is_due(self, every: int) -> bool:
         at_end = self.state.step == self.settings.last_step
@@ -255,9 +262,14 @@ def open_run(
         folder = None
         with processes.together():
             _check_shard(settings, framework, processes)
+            Division(settings.recipe.batch_size, processes.count, settings.accumulation)  # what does not divide
             training, held_out = open_data(settings)
+            data = data_identity(training)
+        with processes.together():
+            processes.check_alike(settings.shared(data))
+        with processes.together():
             if processes.is_first:
-                identity = settings.identity(data_identity(training))
+                identity = settings.identity(data)
                 folder = stack.enter_context(open_run_folder(settings.out, identity, start, restate=settings.restate))
                 copy_tokenizer(training, settings.out)
         with processes.together():  # The first one has put the folder in order.

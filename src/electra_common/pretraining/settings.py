@@ -88,6 +88,12 @@ class RunSettings:
             **self._starting_point(),
         }
 
+    def shared(self, data_identity: str) -> dict[str, Any]:
+        """Return what must be the same in all processes of a run: what decides its weights, and when they meet."""
+        names = ("accumulation", "precision", "compile", "shard", "log_every", "evaluate_every", "evaluation_examples",
+                 "save_every", "stop_at")  # fmt: skip
+        return {**self.identity(data_identity), **{name: getattr(self, name) for name in names}}
+
     def restate(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the record of a run with a checkpoint says, for comparing it with :meth:`identity`.
 

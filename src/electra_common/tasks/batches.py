@@ -84,6 +84,11 @@ class FineTuningBatches:
         """Return how many updates so many passes take, at least 1."""
         return max(1, math.ceil(len(self._rows) * epochs / self._division.batch_size))
 
+    def ends_epoch(self, updates: int) -> bool:
+        """Whether a pass over the rows ends in the last of so many updates."""
+        size, rows = self._division.batch_size, len(self._rows)
+        return updates * size // rows > (updates - 1) * size // rows
+
     def numbers(self, step: int) -> NDArray[np.int64]:
         """Return the numbers of the rows of an update, [batch size]."""
         size = self._division.batch_size

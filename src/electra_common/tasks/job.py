@@ -85,6 +85,11 @@ class FineTuningJob:
             "model_files": _model_files(self.start),
         }
 
+    def shared(self) -> dict[str, Any]:
+        """Return what must be the same in all processes of a run: what decides its weights, and when they meet."""
+        names = ("accumulation", "seeds", "restarts", "log_every", "save_every")
+        return {**self.identity(), **{name: getattr(self, name) for name in names}}
+
     def restate(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the record of a run says, for comparing it with :meth:`identity`.
 

@@ -100,7 +100,6 @@ class FineTuningRun:
             class_weights=class_weights,
         )
         self.steps_in_all = self._batches.steps_for(settings.epochs)
-        self._steps_of_epoch = self._batches.steps_for(1)
         self.state, self.moments = RunState(), None
         self.resume_from = next(iter(reversed(RunFolder(folder).checkpoints)), None)
         if self.resume_from is not None:
@@ -142,7 +141,9 @@ class FineTuningRun:
         """Whether the model is to be measured on ``dev``."""
         if "dev" not in self.data.measured:
             return False
-        return self._is_due(self.job.evaluate_every or self._steps_of_epoch)
+        if self.job.evaluate_every:
+            return self._is_due(self.job.evaluate_every)
+        return self._batches.ends_epoch(self.state.step) or self.state.step == self.steps_in_all
 
     @property
     def saves_now(self) -> bool:
@@ -155,6 +156,7 @@ class FineTuningRun:
         return self._processes.together()
 
     # What the loop tells --------------------------------------------------------------------------------------------
+    # What fails here in one process, such as a full disk, fails in all; so all of them come here.
 
     def finish_step(self, step: int, tokens: int) -> None:
         """Count a step, and the real tokens of all processes in it."""
@@ -173,12 +175,14 @@ class FineTuningRun:
             TrainingDivergedError: a value is not finite.
         """
         wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
-        if wrong:
-            found = ", ".join(f"{name} is {value}" for name, value in wrong.items())
-            raise TrainingDivergedError(
-                f"seed {self.seed}, step {self.state.step}: {found}; try a smaller learning_rate or a longer warm-up"
-            )
-        self._reporter.training(self.state, values)
+        with self.together():
+            if wrong:
+                found = ", ".join(f"{name} is {value}" for name, value in wrong.items())
+                raise TrainingDivergedError(
+                    f"seed {self.seed}, step {self.state.step}: {found}; try a smaller learning_rate or a longer "
+                    "warm-up"
+                )
+            self._reporter.training(self.state, values)
 
     def evaluate(self, predict: Predict, write_model: Callable[[Path], None]) -> None:
         """Measure the model on ``dev``; keep it if it is better than all before. All processes come here, none alone.
@@ -196,6 +200,7 @@ class FineTuningRun:
         with self._processes.together():
             if improves and self._processes.is_first:
                 self._write(BEST, write_model)
+        self._reporter.go_on()
         self.is_done = self._stops_early
 
     def measure(self, split: str, predict: Predict) -> Measured:
@@ -209,8 +214,10 @@ class FineTuningRun:
 
     def save(self, write_model: Callable[[Path], None], read_moments: Callable[[], Moments]) -> None:
         """Write a checkpoint to resume from; only the first process does, and only there Adam's state is read."""
-        if self._processes.is_first:
-            RunFolder(self.folder).save(self.state, write_model, read_moments(), keep=1)
+        with self.together():
+            if self._processes.is_first:
+                RunFolder(self.folder).save(self.state, write_model, read_moments(), keep=1)
+        self._reporter.go_on()
 
     def keep_last(self, write_model: Callable[[Path], None]) -> None:
         """Keep the model as it is at the end. Checkpoints stay until the result is written: a kill may come between."""

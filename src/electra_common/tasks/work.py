@@ -270,6 +270,10 @@ def open_work(
             tokenizer = open_tokenizer(job.start, max_length=job.settings.max_length)
             data = read_task_data(job.task, job.files, tokenizer, job.settings)
             _check_answers(job, data)
+            shared = job.shared()
+        with processes.together():
+            processes.check_alike(shared)
+        with processes.together():
             if processes.is_first:
                 _check_folder(job)
                 folder = open_run_folder(job.out, job.identity(), start, holds_work=_holds_work, restate=job.restate)
