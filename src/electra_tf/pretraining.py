@@ -137,17 +137,27 @@ def compute_gradients(
     """
     recipe = run.settings.recipe
     variables = network.trainable_variables
-    gradients, totals = [tf.zeros_like(variable.value) for variable in variables], tf.zeros(3)
-    for inputs, generator_share, discriminator_share in micro_batches:
-        # A graph would begin with all micro-batches at once, and hold the activations of them all.
-        with tf.control_dependencies([tf.group(*gradients)]), tf.GradientTape() as tape:
+    # All in one: a graph that names each would begin with all of them at once, and hold the activations of them all.
+    stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *micro_batches)
+
+    def add(number: Tensor, gradients: list[Tensor], totals: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        inputs, generator_share, discriminator_share = tf.nest.map_structure(lambda parts: parts[number], stacked)
+        with tf.GradientTape() as tape:
             output = network(**inputs, training=True)
             generator_loss = generator_share * _or_zero(output.get("generator_loss"))
             discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"))
             loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
         found = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
         gradients = [total + tf.convert_to_tensor(part) for total, part in zip(gradients, found, strict=True)]
-        totals += tf.stack([loss, generator_loss, discriminator_loss])
+        return number + 1, gradients, totals + tf.stack([loss, generator_loss, discriminator_loss])
+
+    start = (0, [tf.zeros_like(variable.value) for variable in variables], tf.zeros(3))
+    if len(micro_batches) > 1:
+        _, gradients, totals = tf.while_loop(
+            lambda number, *_: number < len(micro_batches), add, start, parallel_iterations=1
+        )
+    else:
+        _, gradients, totals = add(*start)
     if processes.count > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     return gradients, totals
