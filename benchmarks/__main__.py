@@ -21,7 +21,7 @@ from benchmarks.options import make_parser
 from benchmarks.prediction import measure_prediction
 from benchmarks.pretraining import measure_pretraining
 from benchmarks.pretraining_data import measure_preparation
-from benchmarks.sentences import read_sentences
+from benchmarks.sentences import installed_text, read_sentences
 from benchmarks.subjects import first_logits, imports
 from benchmarks.tables import (
     as_data,
@@ -78,22 +78,18 @@ def _conversion(options: argparse.Namespace, folder: Path, console: Console) -> 
 
 
 def _tokenization(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
-    corpus = options.corpus or _repeated(ENGLISH, folder / "corpus.txt")
+    corpus = options.corpus or installed_text(folder / "docstrings.txt", 11)
     tokenized = measure_tokenizing(corpus, VOCABULARY, options.rounds)
     print_tokenization(console, tokenized, corpus)
     return {"tokenization": [vars(item) for item in tokenized]}
 
 
 def _pretraining_data(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
-    if options.corpus is None:
-        print("pretraining-data is left out: it needs --corpus, for text that repeats tells nothing", file=sys.stderr)
-        return {}
     folder = folder / "pretraining-data"
     folder.mkdir()
-    prepared = measure_preparation(
-        options.corpus, folder, VOCABULARY, megabytes=options.megabytes, rounds=options.rounds
-    )
-    print_preparation(console, prepared, options.corpus, options.megabytes)
+    corpus = options.corpus or installed_text(folder / "docstrings.txt", options.megabytes)
+    prepared = measure_preparation(corpus, folder, VOCABULARY, megabytes=options.megabytes, rounds=options.rounds)
+    print_preparation(console, prepared, corpus, options.megabytes)
     return {"pretraining-data": [vars(item) for item in prepared]}
 
 
@@ -193,13 +189,6 @@ PARTS = {
     "fine-tuning": _fine_tuning,
     "prediction": _prediction,
 }
-
-
-def _repeated(text: Path, target: Path) -> Path:
-    """Make a corpus of 10 MB by repeating a small text; words repeat, which is kind to tokenizers with a cache."""
-    content = text.read_text(encoding="utf-8")
-    target.write_text(content * ((11 << 20) // len(content)), encoding="utf-8")
-    return target
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -29,7 +29,7 @@ def _add_texts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corpus",
         type=Path,
-        help="text, for tokenization one a line and by default what the package has; pretraining-data needs one",
+        help="text, for tokenization one a line; by default the docstrings of the packages that are installed",
     )
     parser.add_argument("--megabytes", type=int, default=20, help="of the corpus for pretraining-data (default 20)")
     parser.add_argument(

@@ -1,7 +1,9 @@
-"""What models are measured on: real sentences in the order of their file, one short sentence, rows without padding."""
+"""What is measured on: real sentences in their order, one short one, rows without padding, and text that is installed."""
 
 from __future__ import annotations
 
+import re
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +15,8 @@ SHORT_SENTENCE: Final = "How are you today?"
 BATCH_SIZE: Final = 32
 _LONGEST: Final = 512
 _CONLLU_TEXT: Final = "# text = "
+_DOCSTRING: Final = re.compile(r'''"""(.*?)"""''', re.DOTALL)
+_LEAST_CHARACTERS: Final = 200  # of a docstring that is more than a title
 
 
 def read_sentences(path: Path) -> list[str]:
@@ -21,6 +25,26 @@ def read_sentences(path: Path) -> list[str]:
     if ".conllu" in path.suffixes:
         return [line.removeprefix(_CONLLU_TEXT) for line in lines if line.startswith(_CONLLU_TEXT)]
     return lines
+
+
+def installed_text(target: Path, megabytes: int) -> Path:
+    """Write the docstrings of the packages that are installed here, a document each: English, and none of it twice.
+
+    Args:
+        target: the file to write.
+        megabytes: how much is written at most.
+    """
+    seen, size = set(), 0
+    with open(target, "w", encoding="utf-8") as stream:
+        for file in sorted(Path(sysconfig.get_paths()["purelib"]).rglob("*.py")):
+            for docstring in _DOCSTRING.findall(file.read_text(encoding="utf-8", errors="replace")):
+                if size >= megabytes << 20:
+                    return target
+                if len(docstring) >= _LEAST_CHARACTERS and docstring not in seen:
+                    seen.add(docstring)
+                    lines = [line.strip() for line in docstring.splitlines()]
+                    size += stream.write("\n".join(filter(None, lines)) + "\n\n")
+    return target
 
 
 def tokenize(sentences: Sequence[str], vocabulary: Path, count: int, tensors: str) -> list[dict[str, Any]]:

@@ -42,6 +42,16 @@ class ElectraPreTrainedModel(AdjustableModel):
         super().__init__()
         self.config = config
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, as the first one says: ``batch.to(model.device)``; ``model.to(…)`` moves them."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights, as the first one has it; ``model.to(…)`` changes it."""
+        return next(self.parameters()).dtype
+
     def initialize(self) -> None:
         """Draw all weights anew (see :mod:`electra_pt.initialization`); constructors call this."""
         # On the meta device there is nothing to draw: `from_pretrained` builds there and brings the weights.

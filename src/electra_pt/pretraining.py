@@ -63,40 +63,7 @@ def pretrain(
         with run.together():
             model, optimizer = start_training(run, processes)
         run.expect_speed(processes.matrix_speed(settings.precision))
-        if settings.compile:
-            compile_parts(model)
-        network = processes.connect(model)
-        learning_rate = torch.zeros((), device=processes.device)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-
-        def train(inputs: list[dict[str, Tensor]]) -> Tensor:
-            losses = compute_gradients(network, inputs, run, processes)
-            norm = clip_by_global_norm(model.parameters(), settings.recipe.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            return torch.cat([losses, norm.reshape(1)])
-
-        take_step = RecordedStep(train) if settings.compile and processes.can_record else train
-        sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
-        for step, (micro_batches,) in run.steps():
-            torch.manual_seed(derived_seed(settings.seed, "dropout", step, *processes.description.numbers))
-            learning_rate.fill_(run.learning_rate(step))
-            figures = take_step([to_tensors(arrays, processes.device) for arrays in _step_inputs(micro_batches)])
-            sums, steps = sums + figures, steps + 1
-            run.finish_step(step, micro_batches[0].step_tokens)
-            if run.logs_now or run.evaluates_now or run.saves_now:
-                means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
-                run.log({**means, "learning_rate": run.learning_rate(step)})
-                if run.evaluates_now:
-                    run.log_evaluation(evaluate(model, run, processes))
-                if run.saves_now:
-                    read_moments = read_by_all(model, partial(adam_state, model, optimizer))
-                    with whole(model):
-                        run.save(model.save_pretrained, read_moments)
-                sums, steps = torch.zeros_like(sums), 0
-            if run.asked_to_stop:
-                break
+        train(model, optimizer, run, processes)
         if at_end is not None and processes.description.is_first:
             at_end(run.state)
         return run.state
@@ -145,6 +112,47 @@ def start_positions(model: ElectraForJointPreTraining) -> None:
         table, deviation = network.electra.embeddings.position_embeddings.weight, network.config.initializer_range
         count, width = table.shape
         table.copy_(torch.from_numpy(sinusoidal_positions(count, width, deviation)))
+
+
+def train(
+    model: ElectraForJointPreTraining, optimizer: ElectraAdam, run: PretrainingRun, processes: RunProcesses
+) -> None:
+    """Carry out the steps of a run, from where it stands to its end or to where it is asked to stop."""
+    settings = run.settings
+    if settings.compile:
+        compile_parts(model)
+    network = processes.connect(model)
+    learning_rate = torch.zeros((), device=processes.device)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+    def train_step(inputs: list[dict[str, Tensor]]) -> Tensor:
+        losses = compute_gradients(network, inputs, run, processes)
+        norm = clip_by_global_norm(model.parameters(), settings.recipe.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return torch.cat([losses, norm.reshape(1)])
+
+    take_step = RecordedStep(train_step) if settings.compile and processes.can_record else train_step
+    sums, steps = torch.zeros(len(LOGGED), device=processes.device), 0
+    for step, (micro_batches,) in run.steps():
+        torch.manual_seed(derived_seed(settings.seed, "dropout", step, *processes.description.numbers))
+        learning_rate.fill_(run.learning_rate(step))
+        figures = take_step([to_tensors(arrays, processes.device) for arrays in _step_inputs(micro_batches)])
+        sums, steps = sums + figures, steps + 1
+        run.finish_step(step, micro_batches[0].step_tokens)
+        if run.logs_now or run.evaluates_now or run.saves_now:
+            means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
+            run.log({**means, "learning_rate": run.learning_rate(step)})
+            if run.evaluates_now:
+                run.log_evaluation(evaluate(model, run, processes))
+            if run.saves_now:
+                read_moments = read_by_all(model, partial(adam_state, model, optimizer))
+                with whole(model):
+                    run.save(model.save_pretrained, read_moments)
+            sums, steps = torch.zeros_like(sums), 0
+        if run.asked_to_stop:
+            break
 
 
 def compute_gradients(

@@ -7,6 +7,7 @@ Where there are several, each computes its part of every batch, and only the fir
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -84,6 +85,11 @@ def open_processes() -> Iterator[RunProcesses]:
 
     try:
         yield RunProcesses(Processes(count, (number,), add_up), device)
+    except BaseException as error:
+        # Where DistributedDataParallel is the last to hold the group, torch may wait for ever for a thread that waits
+        # for this one (pytorch issue 56297). So loops end before the group, and nothing is kept of those that failed.
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         distributed.destroy_process_group()
 

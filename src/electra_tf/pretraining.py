@@ -60,27 +60,7 @@ def pretrain(
         with run.together():
             model, optimizer = start_training(run, processes)
         run.expect_speed(processes.matrix_speed(settings.precision))
-        train_step = _training_step(model, optimizer, run, processes)
-        sums, steps = tf.zeros(len(LOGGED)), 0
-        for step, parts in run.steps():
-            inputs = [[_arguments(micro_batch) for micro_batch in micro_batches] for micro_batches in parts]
-            seeds = [dropout_seed(settings.seed, step, number) for number in processes.description.numbers]
-            optimizer.learning_rate = run.learning_rate(step)
-            values = processes.add_up(
-                processes.strategy.run(train_step, args=(processes.spread(inputs), processes.spread(seeds)))
-            )
-            sums, steps = sums + values, steps + 1
-            run.finish_step(step, parts[0][0].step_tokens)
-            if run.logs_now or run.evaluates_now or run.saves_now:
-                means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
-                run.log({**means, "learning_rate": run.learning_rate(step)})
-                if run.evaluates_now:
-                    run.log_evaluation(evaluate(model, run, processes))
-                if run.saves_now:
-                    run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
-                sums, steps = tf.zeros_like(sums), 0
-            if run.asked_to_stop:
-                break
+        train(model, optimizer, run, processes)
         if at_end is not None and processes.description.is_first:
             at_end(run.state)
         return run.state
@@ -125,6 +105,33 @@ def start_positions(model: TFElectraForJointPreTraining) -> None:
         table, deviation = network.electra.embeddings.position_embeddings.embeddings, network.config.initializer_range
         count, width = table.shape
         table.assign(sinusoidal_positions(count, width, deviation))
+
+
+def train(
+    model: TFElectraForJointPreTraining, optimizer: TFElectraAdam, run: PretrainingRun, processes: RunProcesses
+) -> None:
+    """Carry out the steps of a run, from where it stands to its end or to where it is asked to stop."""
+    train_step = _training_step(model, optimizer, run, processes)
+    sums, steps = tf.zeros(len(LOGGED)), 0
+    for step, parts in run.steps():
+        inputs = [[_arguments(micro_batch) for micro_batch in micro_batches] for micro_batches in parts]
+        seeds = [dropout_seed(run.settings.seed, step, number) for number in processes.description.numbers]
+        optimizer.learning_rate = run.learning_rate(step)
+        values = processes.add_up(
+            processes.strategy.run(train_step, args=(processes.spread(inputs), processes.spread(seeds)))
+        )
+        sums, steps = sums + values, steps + 1
+        run.finish_step(step, parts[0][0].step_tokens)
+        if run.logs_now or run.evaluates_now or run.saves_now:
+            means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
+            run.log({**means, "learning_rate": run.learning_rate(step)})
+            if run.evaluates_now:
+                run.log_evaluation(evaluate(model, run, processes))
+            if run.saves_now:
+                run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
+            sums, steps = tf.zeros_like(sums), 0
+        if run.asked_to_stop:
+            break
 
 
 def compute_gradients(

@@ -42,6 +42,11 @@ KERAS_METHODS = {
     "get_config": "what Keras stores of a model in a .keras file",
     "from_config": "makes it again; torch pickles or keeps a state_dict",
 }
+# What torch's users ask a model, and Keras answers otherwise.
+TORCH_METHODS = {
+    "device": "TensorFlow finds the device of an operation by itself, and has no batch moved to it",
+    "dtype": "every Keras layer has one",
+}
 METHOD_NAMES = {"call": "forward", "update_step": "step"}  # Keras updates one variable at a time, torch all of them
 # Where the frameworks keep things, by the function whose arguments differ for it.
 DIFFERENT_ARGUMENTS = {
@@ -93,7 +98,7 @@ def outline(file):
             result += [
                 (f"{name}.{METHOD_NAMES.get(item.name, item.name)}", arguments(item))
                 for item in methods
-                if not is_overload(item) and item.name not in KERAS_METHODS
+                if not is_overload(item) and item.name not in {*KERAS_METHODS, *TORCH_METHODS}
             ]
     return result
 

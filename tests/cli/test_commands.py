@@ -7,15 +7,19 @@ import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import electra_common.cli.main as module
 from electra_common import ElectraConfig, open_checkpoint
+from electra_common.cli.inspect import config_source
 from electra_common.cli.main import main
 from electra_common.cli.options import parse_heads
 from electra_common.comparison import compare_outputs
+from electra_common.weights.checkpoint import Checkpoint
+from electra_common.weights.components import Component
 from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.saving import TWO_NETWORK_FORMATS, WRITABLE_FORMATS
 from support.fixtures import GOOGLE, TRANSFORMERS
@@ -86,12 +90,21 @@ def test_inspect_takes_a_class_that_nobody_knows_for_the_one_that_the_tensors_sh
     assert "config.json; its class 'Our[/b]Electra' is not known, ElectraForPreTraining by the tensors" in out
 
 
+def test_heads_that_the_weights_show_are_not_called_assumed():
+    told = Component("discriminator", {}, config_fields={"num_attention_heads": 4})
+    checkpoint = Checkpoint(Path("model"), "tf2", {"discriminator": told})
+    assert config_source(checkpoint, told, None) == "shapes of the weights, which show the heads too"
+    assert config_source(checkpoint, told, {"generator": 1}) == "shapes of the weights, which show the heads too"
+    assert config_source(checkpoint, told, 2) == "shapes; heads as given"
+
+
 def test_convert_writes_two_folders_with_unchanged_fingerprints(electra, tmp_path):
     code, out, _ = electra("convert", GOOGLE / "trained", tmp_path / "new", "--num-attention-heads", HEADS, "--json")
     assert code == 0
     assert_one_clear_line(electra("inspect", tmp_path / "new"), "in its folders discriminator and generator")
     for item in json.loads(out)["written"]:
         assert item["unchanged"]
+        assert item["config_from"] == "shapes; heads as given"
         folder = tmp_path / "new" / item["component"]
         assert ElectraConfig.from_pretrained(folder).num_attention_heads == parse_heads(HEADS)[item["component"]]
         assert fingerprint(open_checkpoint(folder).component().tensors) == item["fingerprint_before"]
@@ -102,7 +115,7 @@ def test_convert_writes_every_form(electra, tmp_path, format):
     source = TRANSFORMERS / "small-like" / "ForMaskedLM"
     code, out, _ = electra("convert", source, tmp_path / "new", "--format", format, "--json")
     assert code == 0
-    assert [item["unchanged"] for item in json.loads(out)["written"]] == [True]
+    assert [(item["unchanged"], item["config_from"]) for item in json.loads(out)["written"]] == [(True, "config.json")]
     assert open_checkpoint(tmp_path / "new").format == format
 
 
@@ -121,6 +134,7 @@ def test_convert_of_one_network_goes_into_the_folder_itself(electra, tmp_path):
     code, out, _ = electra("convert", GOOGLE / "trained", tmp_path / "new", "--component", "generator")
     assert code == 0
     assert "ElectraForMaskedLM" in out
+    assert "config.json of the generator: heads assumed to be hidden size // 64" in out
     assert {item.name for item in (tmp_path / "new").iterdir()} == {"config.json", "model.safetensors"}
 
 
@@ -169,6 +183,8 @@ def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing_behind(electra, tmp
         (["convert", GOOGLE / "trained", "x", "--format", "onnx"], ["format must be one of", "onnx"]),
         (["convert", GOOGLE / "trained", "x", "--num-attention-heads", "4"], ["two networks", "discriminator="]),
         (["convert", GOOGLE / "trained", "x", "--num-attention-heads", "four"], ["--num-attention-heads", "four"]),
+        (["inspect", "x", "--num-attention-heads", "generator=4,generator=8"], ["generator stands there twice"]),
+        (["convert", GOOGLE / "trained", GOOGLE / "spec.json", "--overwrite"], ["is no folder, so it is not replaced"]),
         (["compare", GOOGLE / "trained", "--ids", "a", "--text", "b"], ["--text or --ids"]),
     ],
 )
@@ -185,7 +201,8 @@ def test_bad_input_is_one_clear_line(electra, tmp_path, monkeypatch, arguments, 
         (["detect", "a", "--threshold", "7"], ["Invalid value for '--threshold'", "(try 'electra detect --help')"]),
         (["detect", "a", "--threshold", "7", "--json"], ["Invalid value for '--threshold'"]),
         (["pretrain", "run", "--keep", "0", "--json"], ["'--keep'", "(try 'electra pretrain run --help')"]),
-        (["tokenize", "a", "--show"], ["--show"]),
+        (["tokenize", "a", "--show"], ["'--show' requires an argument (try 'electra tokenize --help')"]),
+        (["pretrain", "run", "--recipe"], ["(try 'electra pretrain run --help')"]),
         (["inspekt"], ["No such command 'inspekt'", "'inspect'", "(try 'electra --help')"]),
         (["tasks", "--\x1b[31mred"], ["No such option", "(try 'electra tasks --help')"]),
     ],
@@ -194,6 +211,22 @@ def test_a_wrong_argument_is_one_clear_line(electra, arguments, words):
     result = electra(*arguments)
     assert_one_clear_line(result, *words)
     assert "\x1b" not in result[2]
+
+
+def test_a_vocabulary_that_cannot_be_made_or_would_replace_another_is_refused_at_once(electra, tmp_path):
+    (tmp_path / "corpus.txt").write_text("some text of a corpus\n")
+    (tmp_path / "blank.txt").write_text(" \n\n")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "vocab.txt").write_text("mine")
+    for out, corpus, told in (
+        ("model", "corpus.txt", "model: holds a tokenizer already (vocab.txt); choose another folder or add --overwri"),
+        ("corpus.txt", "corpus.txt", "corpus.txt: is a file; --out takes the folder to write"),
+        ("new", "blank.txt", "blank.txt: the corpus holds no text to make a vocabulary of"),
+    ):
+        result = electra("vocab", "train", tmp_path / corpus, "--size", 31, "--out", tmp_path / out)
+        assert_one_clear_line(result, told)
+    assert (tmp_path / "model" / "vocab.txt").read_text() == "mine"
+    assert sorted(item.name for item in tmp_path.rglob("*")) == ["blank.txt", "corpus.txt", "model", "vocab.txt"]
 
 
 @pytest.mark.parametrize("command", [[], ["pretrain"]])
@@ -211,8 +244,9 @@ def test_a_reader_that_stops_ends_any_command_well(monkeypatch, arguments):
     assert stopped.value.code == 0
 
 
-def test_a_standard_output_that_was_closed_before_hinders_no_command(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["electra", "tasks", "--json"])
+@pytest.mark.parametrize("arguments", [["tasks"], ["tasks", "--json"], ["tokenize", "a"], ["tasks", "--help"]])
+def test_a_standard_output_that_was_closed_before_hinders_no_command(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["electra", *arguments])
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(SystemExit) as stopped:
         main()

@@ -10,11 +10,11 @@ import pytest
 
 import electra_common.cli.compared_rows as module
 from electra_common import CheckpointError, ElectraConfig, open_checkpoint
-from electra_common.cli import compare
+from electra_common.cli import compare, demo
 from electra_common.cli.compare import make_batch
 from electra_common.cli.compared_rows import read_ids, read_texts
 from electra_common.cli.console import make_console
-from electra_common.cli.frameworks import FRAMEWORKS, Result
+from electra_common.cli.frameworks import FRAMEWORKS, FrameworkMissingError, Result, missing_error
 from electra_common.weights.checkpoint import Checkpoint
 from electra_common.weights.components import Component
 from electra_common.weights.shapes import expected_shapes
@@ -276,6 +276,16 @@ def test_a_framework_that_is_not_installed_is_one_line_that_says_how_to_get_it(e
     assert out == ""
     assert len(err.strip().splitlines()) == 1
     assert f"pip install 'electra-dual[{missing[0]}]'" in err
+
+
+@pytest.mark.once
+def test_the_demonstration_without_any_framework_names_both(monkeypatch):
+    def nothing_there(framework, *_):
+        raise missing_error((framework,))
+
+    monkeypatch.setattr(demo, "_framework_against_google", nothing_there)
+    with pytest.raises(FrameworkMissingError, match="neither PyTorch nor TensorFlow is installed: pip install"):
+        demo.against_google(make_console())
 
 
 # With both frameworks the demonstration is an example of docs/cli.md, which tests/docs runs.

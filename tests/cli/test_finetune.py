@@ -390,6 +390,9 @@ def test_a_table_comes_back_with_answers_in_its_order(runs, data, electra, tmp_p
     header, *rows = printed.splitlines()
     assert (code, header, len(rows)) == (0, "n,text,prediction,score", len(lines))
     assert [row.rsplit(",", 2)[1] for row in rows] == [record["predicted"] for record in expected]
+    table.write_text("".join(f'"{row["text"]}",x\n' for row in lines), encoding="utf-8")
+    code, printed, _ = electra("predict", out / "seed-0" / "last", "--file", table, "--text", 0)
+    assert [row.rsplit(",", 2)[1] for row in printed.splitlines()] == [record["predicted"] for record in expected]
     target = tmp_path / "out.jsonl"
     electra("predict", out / "seed-0" / "last", "--file", data / "classification" / "dev.jsonl", "--out", target)
     assert [(r["text"], r["prediction"]) for r in records(target)] == [(r["text"], r["predicted"]) for r in expected]
@@ -471,7 +474,10 @@ def test_columns_that_the_files_of_a_models_task_have_not_got_are_refused(runs, 
 @pytest.mark.once
 def test_where_answers_cannot_go_is_told_before_any_is_sought(electra, tmp_path):
     (tmp_path / "run.json").touch()
+    (tmp_path / "in.csv").touch()
+    (tmp_path / "link").symlink_to("in.csv")
     cases = {
+        ("predict", "no model", "--file", tmp_path / "in.csv", "--out", tmp_path / "link"): "is the file that is read",
         ("predict", "no model", "--file", "x.csv", "--out", tmp_path): "is a folder; --out takes the name of the file",
         ("predict", "no model", "--file", "x.csv", "--out", "y.csv.gz"): "answers are not compressed; leave .gz out",
         ("evaluate", "no model", "x.csv", "--out", tmp_path): "holds a run, whose own predictions would be lost",
@@ -479,6 +485,14 @@ def test_where_answers_cannot_go_is_told_before_any_is_sought(electra, tmp_path)
     for arguments, told in cases.items():
         code, _, errors = electra(*arguments)
         assert (code, told in errors) == (2, True), arguments
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("option", [("--text", "text"), ("--id", 0), ("--no-quoting",), ("--split", "test")])
+@pytest.mark.parametrize("file", ["-", "in.txt.gz"])
+def test_options_that_lines_of_text_have_no_use_for_are_refused(electra, file, option):
+    code, _, errors = electra("predict", "no model", "--file", file, *option)
+    assert (code, f"{file}: lines of text have no columns" in errors) == (2, True)
 
 
 # The command, and bad input -------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ from support.workers import run_script
 pytestmark = pytest.mark.both
 WORKER = Path(__file__).with_name("fine_tuning_worker.py")
 ONE_PASS = "epochs=1,learning_rate=1e-3"
+ADAM = "weight_decay=0.1,adam_beta_1=0.8,adam_beta_2=0.95,adam_epsilon=1e-4,clip_norm=0.3"
 # Every kind of task, then what changes the loss or the order of updates.
 CASES = {
-    "classification": ("classification", f"{ONE_PASS},head=google,layer_decay_style=google,weight_decay=0.1"),
+    "classification": ("classification", f"{ONE_PASS},head=google,layer_decay_style=google,{ADAM}"),
     "regression": ("regression", ONE_PASS),
     # Going on half way, correction has to know how many updates there were.
     "tagging": ("tagging", f"{ONE_PASS},class_weights=balanced,adam_bias_correction=true,schedule=transformers"),

@@ -192,8 +192,18 @@ def test_what_lies_between_layers_is_in_half_precision_under_autocast_and_loses_
 def test_models_move_to_other_dtypes(head, dtype):
     model = getattr(electra_pt, head)(config_for(head)).eval().to(dtype)
     output = model(**batch_for(head))
-    assert output[0].dtype == dtype
+    assert output[0].dtype == model.dtype == dtype
     assert output[0].isfinite().all()
+
+
+def test_a_model_says_where_its_weights_are_and_of_which_dtype():
+    model = electra_pt.ElectraForPreTraining(CONFIG)
+    assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
+    moved = model.to("meta", torch.float64)
+    for part in (moved, moved.electra):
+        assert (part.device.type, part.dtype) == ("meta", torch.float64)
+    with pytest.raises(AttributeError):
+        model.device = torch.device("cpu")
 
 
 # Copies and hooks -----------------------------------------------------------------------------------------------------

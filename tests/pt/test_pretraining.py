@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,18 +13,22 @@ torch = pytest.importorskip("torch")
 
 from electra_common.pretraining.batches import MicroBatch  # noqa: E402
 from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
+from electra_common.pretraining.processes import Processes  # noqa: E402
 from electra_common.pretraining.run import TrainingDivergedError  # noqa: E402
 from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint, read_run  # noqa: E402
 from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_pt import ElectraForMaskedLM, ElectraForPreTraining  # noqa: E402
 from electra_pt import pretraining as loop  # noqa: E402
 from electra_pt.pretraining import _step_inputs, pretrain  # noqa: E402
+from electra_pt.processes import RunProcesses  # noqa: E402
 from support.fixtures import GOOGLE  # noqa: E402
 from support.google_start import check_one_more_step, settings_to_go_on  # noqa: E402
 from support.killed_runs import kill_and_compare  # noqa: E402
 from support.pretraining_runs import (  # noqa: E402
+    FIRST_STEP,
     VOCABULARY,
     assert_same_bits,
+    check_first_step,
     last_state,
     prepare_tiny_corpus,
     tiny_settings,
@@ -33,6 +38,13 @@ from support.pretraining_runs import (  # noqa: E402
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return prepare_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@contextmanager
+def started(settings, processes=None):
+    """Give a run of some processes and their place, where nothing was computed yet."""
+    with loop.open_run(settings, framework="pt", version="1", processes=processes or Processes(), quiet=True) as run:
+        yield run, RunProcesses(processes or Processes(), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +66,8 @@ def test_a_run_writes_checkpoints_metrics_and_what_it_was(whole_run):
     assert {"auc", "masked_accuracy", "positive_rate", "recall"} <= entries[-1].metrics.keys()
     assert all(0 < entry.metrics["share_of_peak"] < 1 for entry in entries if entry.split == "train")
     run = read_run(whole_run)
+    (events,) = (whole_run / "tensorboard").iterdir()
+    assert b"discriminator_loss/train" in events.read_bytes()
     assert run["recipe"]["dropout"] == 0.1
     assert run["starts"][0]["framework"] == "pt"
 
@@ -90,6 +104,13 @@ def test_micro_batches_add_up_to_the_batch(data, tmp_path):
     expected, found = last_state(tmp_path / "one"), last_state(tmp_path / "four")
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_an_update_is_made_of_the_recipes_numbers(data, tmp_path):
+    """At so small a learning rate nothing moves, so one of the two runs says where both began."""
+    for name, changes in (("start", ("learning_rate=1e-30",)), ("run", FIRST_STEP)):
+        pretrain(tiny_settings(data, tmp_path / name, *changes, evaluate_every=0, stop_at=1), quiet=True)
+    check_first_step(tmp_path / "start", tmp_path / "run")
 
 
 def test_it_learns(data, tmp_path):
@@ -179,7 +200,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(da
         return losses * float("nan") if run.state.step == 6 else losses
 
     monkeypatch.setattr(loop, "compute_gradients", fails_in_the_seventh)
-    message = r"step 8: loss is nan, .*; the last good checkpoint is .*step-00000005; try a smaller learning_rate"
+    message = r"step 8: loss is nan, .*; the last good checkpoint is .*step-00000005 \(if .*remove it\); try a smaller"
     with pytest.raises(TrainingDivergedError, match=message):
         loop.pretrain(tiny_settings(data, tmp_path), quiet=True)
     assert [item.name for item in list_checkpoints(tmp_path)] == ["step-00000005"]
@@ -211,6 +232,57 @@ def test_bfloat16_and_the_compiler_are_not_ignored(data, tmp_path, monkeypatch):
     exact, rounded = last_state(tmp_path / "32"), last_state(tmp_path / "16")
     differences = [np.abs(exact[name] - rounded[name]).max() for name in exact if name.startswith("discriminator.")]
     assert 0 < max(differences) < 0.05
+
+
+def test_an_evaluation_is_without_dropout_and_leaves_it_to_the_steps(data, tmp_path):
+    found = []
+    for dropout in (0.0, 0.5):
+        settings = tiny_settings(data, tmp_path / str(dropout), f"dropout={dropout}", "initializer_range=0.5")
+        with started(settings) as (run, processes):
+            model, _ = loop.start_training(run, processes)
+            found.append(loop.evaluate(model, run, processes))
+            assert {module.training for module in model.modules()} == {True}
+    assert found[0] == found[1]
+
+
+def test_a_network_to_divide_is_divided_before_its_optimizer_is_made(data, tmp_path, monkeypatch):
+    """What is then computed is the same as without, so no result could tell."""
+    calls, adam = [], loop.electra_adam
+    monkeypatch.setattr(loop, "shard", lambda model: calls.append(type(model).__name__))
+    monkeypatch.setattr(loop, "electra_adam", lambda *given, **named: calls.append("Adam") or adam(*given, **named))
+    alike = Processes(2, (0,), lambda values: np.full_like(values, values[0]))
+    for divided in (True, False):
+        with started(tiny_settings(data, tmp_path / str(divided), shard=divided), alike) as (run, processes):
+            loop.start_training(run, processes)
+    assert calls == ["ElectraForJointPreTraining", "Adam", "Adam"]
+
+
+def test_what_takes_all_processes_is_not_done_where_one_may_have_failed_alone(data, tmp_path, monkeypatch):
+    """Such as on a full disk: it would leave, and the others wait there for ever."""
+    inside, done = [], []
+
+    @contextmanager
+    def together(processes):
+        inside.append(None)
+        yield
+        inside.pop()
+
+    def watched(name, function):
+        def call(*given, **named):
+            assert not inside, name
+            done.append(name)
+            return function(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(Processes, "together", together)
+    monkeypatch.setattr(RunProcesses, "add_up", watched("add_up", RunProcesses.add_up))
+    for name in ("compute_gradients", "evaluate", "read_by_all", "whole"):
+        monkeypatch.setattr(loop, name, watched(name, getattr(loop, name)))
+    pretrain(tiny_settings(data, tmp_path, log_every=1, evaluate_every=1, save_every=1, stop_at=1), quiet=True)
+    assert done == ["compute_gradients", "add_up", "evaluate", "read_by_all", "whole"]
+    assert len(list_checkpoints(tmp_path)) == 1
+    assert [entry.split for entry in read_metrics(tmp_path)] == ["train", "held-out"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -252,6 +324,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(data, t
     options = {"accumulation": 2} if change == "batch_size=7" else {}
     with pytest.raises(ValueError, match=message):
         pretrain(tiny_settings(data, tmp_path / "run", change, **options), quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_vocabulary_of_another_corpus_is_refused(data, tmp_path):

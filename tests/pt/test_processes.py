@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("torch")
 
 import electra_pt
-from electra_common.pretraining.metrics_log import read_metrics
+from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
 from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_common.weights.errors import CheckpointError
 from electra_pt.fine_tuning import fine_tune
 from electra_pt.pretraining import pretrain
 from support.fine_tuning_runs import STILL, assert_same_weights, job_of, write_data, write_start
@@ -38,16 +39,16 @@ def torchrun(data, out, *options, count=2):
 
 def test_two_processes_go_on_with_what_one_began_and_end_as_one_does(data, tmp_path):
     """At last each has a part of every parameter, which one process reads again."""
-    options = {"log_every": 2, "evaluate_every": 4, "save_every": 500}
+    options = {"log_every": 2, "evaluate_every": 2, "save_every": 500}
     pretrain(tiny_settings(data, tmp_path / "alone", "steps=8", **options), quiet=True)
     pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", stop_at=2, **options), quiet=True)
-    flags = ("--set=steps=8", "--log-every=2", "--evaluate-every=4", "--evaluation-examples=13", "--accumulation=2")
+    flags = ("--set=steps=8", "--log-every=2", "--evaluate-every=2", "--evaluation-examples=13", "--accumulation=2")
     run = ("pretrain", "run", "--framework=pt", f"--data={data}", f"--out={tmp_path / 'shared'}", *SMALL, *flags)
     printed = run_ranks(2, *run, "--stop-at=4", "--json")
     assert printed.count('"step": 4') == 1  # the first process alone speaks
     run_ranks(2, *run, "--stop-at=6", "--shard")
     pretrain(tiny_settings(data, tmp_path / "shared", "steps=8", **options), quiet=True)
-    assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
+    assert_same_run(tmp_path / "alone", tmp_path / "shared")
     assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2, 2, 1]
 
 
@@ -63,6 +64,23 @@ def test_processes_end_as_one_does(data, tmp_path, count, flags):
     finish(torchrun(data, tmp_path / "shared", *options, count=count))
     assert_same_run(tmp_path / "alone", tmp_path / "shared")
     assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [count]
+
+
+def no_space_for_the_log():
+    def write(log, step, split, metrics):
+        raise CheckpointError("metrics.jsonl: cannot be written: No space left on device")
+
+    MetricsLog.write = write
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("flags", [(), ("--shard",)], ids=["whole", "divided"])
+def test_a_full_disk_of_the_first_process_ends_all_of_them(data, tmp_path, flags):
+    """While the first one leaves, the others would wait for it in what all compute together."""
+    options = ("--set=steps=6", "--log-every=2", "--evaluate-every=2", "--save-every=2", *flags)
+    run = ("pretrain", "run", "--framework=pt", f"--data={data}", f"--out={tmp_path}", *SMALL, *options)
+    run_ranks(2, *run, code=2, others=1, prepare=no_space_for_the_log)
+    assert not list_checkpoints(tmp_path)
 
 
 def test_to_divide_a_model_takes_several_processes(data, tmp_path):

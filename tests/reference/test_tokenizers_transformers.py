@@ -211,6 +211,18 @@ def test_a_vocabulary_by_name_is_read(theirs, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:.*pieces are repeated")
+def test_a_new_token_beside_repeated_lines_gets_an_id_of_its_own(theirs, kind, tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\nb\n")
+    expected, ours = type(theirs)(str(tmp_path / "vocab.txt")), KINDS[kind](tmp_path / "vocab.txt")
+    assert ours("a b")["input_ids"] == expected("a b")["input_ids"] == [2, 6, 7, 3]
+    assert (len(ours), len(expected)) == (8, 7)
+    assert ours.add_tokens(["new"]) == expected.add_tokens(["new"]) == 1
+    assert ours("b new")["input_ids"] == [2, 7, 8, 3]
+    assert expected("b new")["input_ids"] == [2, 7, 7, 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_batch_gives_empty_columns(theirs, kind):
     with pytest.raises(IndexError):
         theirs([])

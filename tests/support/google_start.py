@@ -35,13 +35,18 @@ def settings_to_go_on(folder, *changes, source="trained/model.ckpt-6", **options
 
 
 def check_one_more_step(run, before):
-    """Assert that Adam's second moments are those of before, decayed once, and a square added: one more step."""
+    """Assert that Adam's moments are those of before, decayed once, and one gradient added to both: one more step."""
     from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint
 
     state, moments = read_checkpoint(list_checkpoints(run)[-1])
     assert state.step == 7
     assert moments.keys() == before.keys()
-    for name, (_, square) in moments.items():
-        decayed = 0.999 * before[name][1]
-        assert (square >= decayed * (1 - 1e-5)).all(), name
-        assert (square <= decayed + 0.001 * 1.0 + 1e-6).all(), name  # the norm of all gradients was clipped to 1
+    norm = 0.0
+    for name, (mean, square) in moments.items():
+        old_mean, old_square = (array.astype(np.float64) for array in before[name])
+        gradient = (mean - 0.9 * old_mean) / 0.1
+        # What was added to the second is small beside what was there: float32 has lost some of it.
+        lost = 1e-6 * (old_square + square)
+        np.testing.assert_array_less(np.abs(square - 0.999 * old_square - 0.001 * gradient**2), lost + 1e-12, name)
+        norm += float((gradient**2).sum())
+    np.testing.assert_allclose(norm**0.5, 1, rtol=1e-4)  # it was clipped

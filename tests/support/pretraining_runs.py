@@ -61,6 +61,29 @@ def last_state(run):
     return {name: tensor.read() for name, tensor in {**tensors, **moments}.items()}
 
 
+# Every number that Adam's first step is made of, none as it usually is.
+FIRST_STEP = (
+    "learning_rate=0.02", "warmup_steps=4", "decay_power=2.0", "clip_norm=0.25", "adam_beta_1=0.8", "adam_beta_2=0.95",
+    "adam_epsilon=1e-3", "weight_decay=0.3",
+)  # fmt: skip
+
+
+def check_first_step(start, run):
+    """Assert that a run moved once, as those settings say, from the weights of another that stood still."""
+    before, found = last_state(start), last_state(run)
+    weights = [name for name in before if not name.startswith(("m/", "v/"))]
+    means = {name: found[f"m/{name}"].astype(np.float64) for name in weights}
+    norm = np.sqrt(sum((mean**2).sum() for mean in means.values()))
+    np.testing.assert_allclose(norm, (1 - 0.8) * 0.25, rtol=1e-5)
+    rate = 0.02 * (1 - 1 / 12) ** 2 / 4
+    for name, mean in means.items():
+        square = (1 - 0.95) * (mean / (1 - 0.8)) ** 2
+        np.testing.assert_allclose(found[f"v/{name}"], square, rtol=1e-4, atol=1e-12, err_msg=name)
+        decay = 0.0 if "LayerNorm" in name or "layer_norm" in name or name.endswith("bias") else 0.3
+        expected = before[name] - rate * (mean / (np.sqrt(square) + 1e-3) + decay * before[name])
+        np.testing.assert_allclose(found[name], expected, rtol=0, atol=1e-7, err_msg=name)
+
+
 def assert_same_bits(one, other):
     expected, found = last_state(one), last_state(other)
     assert expected.keys() == found.keys()

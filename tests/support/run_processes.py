@@ -30,8 +30,15 @@ def run_on_devices(count, jobs, folder):
     return json.loads((folder / "steps.json").read_text())
 
 
-def run_ranks(count, *arguments, code=0):
+def run_ranks(count, *arguments, code=0, others=0, prepare=None):
     """Run a command of `electra` in several processes, each told its place as torchrun does.
+
+    Args:
+        count: of processes.
+        arguments: of the command.
+        code: with which the first ends; it alone judges what came out.
+        others: with which the others end.
+        prepare: is called in the first process before the command.
 
     Returns:
         What all of them printed, on standard output.
@@ -40,10 +47,16 @@ def run_ranks(count, *arguments, code=0):
         port = free.getsockname()[1]
     place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), **ONE_THREAD}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
-    processes = [start_electra(*arguments, environment={**place, **rank}) for rank in ranks]
+    prepares = [prepare, *[None] * (count - 1)]
+    processes = [
+        start_electra(*arguments, environment={**place, **rank}, prepare=prepared)
+        for rank, prepared in zip(ranks, prepares, strict=True)
+    ]
     ends = [process.finish(SECONDS) for process in processes]
-    codes = [end.returncode for end in ends]  # the first alone judges what came out
-    assert codes == [code, *[0] * (count - 1)], "".join(end.stderr[-3000:] for end in ends)
+    codes = [end.returncode for end in ends]
+    told = "".join(f"\n--- process {rank}:\n{end.stderr[-3000:]}" for rank, end in enumerate(ends))
+    assert codes == [code, *[others] * (count - 1)], f"exit codes {codes}:{told}"
+    assert not any("Traceback" in end.stderr for end in ends), told
     return "".join(end.stdout for end in ends)
 
 

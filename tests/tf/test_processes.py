@@ -1,5 +1,7 @@
 """Several devices compute the same run in TensorFlow as one does."""
 
+import json
+
 import pytest
 
 pytest.importorskip("tensorflow")
@@ -8,6 +10,7 @@ import electra_tf
 from electra_common.pretraining.run_folder import read_run
 from electra_tf.fine_tuning import fine_tune
 from electra_tf.pretraining import pretrain
+from electra_tf.processes import _workers
 from support.fine_tuning_runs import STILL, assert_same_weights, job_of, write_data, write_start
 from support.pretraining_runs import assert_same_run, prepare_tiny_corpus, tiny_settings
 from support.run_processes import run_on_devices
@@ -23,8 +26,24 @@ def test_two_devices_go_on_with_what_one_began_and_end_as_one_does(tmp_path):
     pretrain(tiny_settings(data, tmp_path / "shared", *SIX_STEPS, stop_at=2, **OPTIONS), quiet=True)
     job = {"data": data, "out": tmp_path / "shared", "changes": SIX_STEPS, "options": OPTIONS}
     assert run_on_devices(2, [job], tmp_path / "told") == [6]
-    assert_same_run(tmp_path / "alone", tmp_path / "shared", logs=False)
+    assert_same_run(tmp_path / "alone", tmp_path / "shared")
     assert [start["processes"] for start in read_run(tmp_path / "shared")["starts"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "place"),
+    [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2), ("worker", 2, None), ("evaluator", 0, None), ("ps", 0, None)],
+)
+def test_a_chief_is_the_first_of_those_that_train(monkeypatch, kind, number, place):
+    addresses = {"worker": ["b:1", "c:1"], "ps": ["d:1"], "chief": ["a:1"]}
+    settings = {"cluster": addresses, "task": {"type": kind, "index": number}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(settings))
+    if place is not None:
+        assert _workers() == (3, place)
+        return
+    message = f"TF_CONFIG: the task is {kind} {number}; expected one .*: chief 0, worker 0, worker 1$"
+    with pytest.raises(ValueError, match=message):
+        _workers()
 
 
 @pytest.mark.thorough

@@ -104,10 +104,14 @@ def _told_apart() -> Iterator[None]:
 
 @contextmanager
 def watched_output() -> Iterator[None]:
-    """Within this block printing raises :class:`ReaderStoppedError` once nobody reads; what is left is then dropped."""
+    """Within this block printing raises :class:`ReaderStoppedError` once nobody reads; what is left is then dropped.
+
+    There is a standard output in it in any case: where it was closed before the program began, one that leads nowhere.
+    """
     stream = sys.stdout
-    if stream is None:  # it was closed before the program began
-        yield
+    if stream is None:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield
         return
     with redirect_stdout(cast("IO[str]", _Output(stream))):
         try:

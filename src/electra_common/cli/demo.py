@@ -23,6 +23,7 @@ from electra_common.cli.frameworks import (
     Job,
     Result,
     frameworks_stay,
+    missing_error,
     run_in_frameworks,
 )
 from electra_common.weights.checkpoint import open_checkpoint
@@ -99,8 +100,8 @@ def against_google(console: Console) -> tuple[list[Agreement], FrameworkMissingE
             agreements += _framework_against_google(framework, recorded)
         except FrameworkMissingError as error:
             missing = error
-    if not agreements and missing is not None:
-        raise missing
+    if not agreements:
+        raise missing_error(tuple(FRAMEWORKS))
     table = make_table("largest difference from Google's numbers", "what", *(f"#{FRAMEWORKS[f]}" for f in FRAMEWORKS))
     found = {(item.quantity, item.framework): f"{item.largest:.2e}" for item in agreements}
     for quantity in dict.fromkeys(item.quantity for item in agreements):

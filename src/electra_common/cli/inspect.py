@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +17,8 @@ from electra_common.weights.fingerprint import fingerprint
 from electra_common.weights.loading import match
 from electra_common.weights.names import ARCHITECTURE_PARTS
 
+# Where a config comes from whose heads nobody has told.
+ASSUMED_HEADS: Final = "shapes; heads assumed to be hidden size // 64"
 _SHOWN_SIZES = (
     "vocab_size",
     "embedding_size",
@@ -91,8 +93,11 @@ def config_source(checkpoint: Checkpoint, component: Component, heads: Heads) ->
     """Say where a network's config comes from; the number of heads is the part that shapes cannot tell."""
     if checkpoint.stored_config(component) is not None:
         return "config.json"
-    given = heads if isinstance(heads, int | None) else heads.get(component.name)
-    return f"shapes; heads {'assumed to be hidden size // 64' if given is None else 'as given'}"
+    if (heads if isinstance(heads, int | None) else heads.get(component.name)) is not None:
+        return "shapes; heads as given"
+    if "num_attention_heads" in component.config_fields:
+        return "shapes of the weights, which show the heads too"
+    return ASSUMED_HEADS
 
 
 def _class_of(component: Component, config: ElectraConfig) -> str:

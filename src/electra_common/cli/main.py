@@ -291,8 +291,7 @@ def _run() -> int:
     try:
         with watched_output():
             code = app(prog_name="electra", standalone_mode=False) or 0
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
     except ReaderStoppedError:
         pass
     except _UsageError as error:
@@ -309,5 +308,17 @@ def _run() -> int:
 def _fail_usage(error: Any) -> None:
     """Print what is wrong with the arguments as one line; where none were given, the help stands there already."""
     if message := error.format_message().rstrip("."):
-        command = error.ctx.command_path if error.ctx is not None else "electra"
+        command = error.ctx.command_path if error.ctx is not None else _command_called(sys.argv[1:])
         fail(f"{message} (try '{command} --help')")
+
+
+def _command_called(arguments: list[str]) -> str:
+    """Return the name of the command that arguments begin with: some errors about them do not know it."""
+    command: Any = typer.main.get_command(app)
+    names = ["electra"]
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        names.append(word)
+    return " ".join(names)

@@ -18,6 +18,8 @@ def parse_heads(text: str | None) -> Heads:
     result: dict[str, int] = {}
     for part in text.split(","):
         name, _, number = part.partition("=")
+        if name in result:
+            raise ValueError(f"--num-attention-heads: {name} stands there twice: {text!r}")
         if name not in COMPONENTS or not number.isdecimal():
             raise ValueError(
                 f"--num-attention-heads: expected a number, or discriminator=4,generator=1; found {text!r}"

@@ -14,10 +14,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.loops import load_module
-from electra_common.tasks.answer_files import answer_file
+from electra_common.tasks.answer_files import answer_file, holds_lines
 from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.examples import Example, Question, TaggedSentence, TextExample
 from electra_common.tasks.fine_tuned import FineTuned
+from electra_common.tasks.readers.tables import with_columns_named_anew
 from electra_common.terminal import printable
 from electra_common.text_files import COMPRESSED, STANDARD_INPUT
 from electra_common.weights.atomic import write_files
@@ -40,9 +41,9 @@ def predict(
     """Answer; the answers go to standard output, or to a file."""
     if bool(texts) == (file is not None):
         raise ValueError("give either texts or --file; - stands for lines of standard input")
-    _check_use(bool(texts), context=pair, out=out, split=split, columns=columns, as_json=as_json)
-    if out is not None:
-        _check_out(out)
+    _check_use(file, context=pair, out=out, split=split, columns=columns, as_json=as_json)
+    if out is not None and file is not None:
+        _check_out(out, file)
     _, module = load_module(framework, "fine_tuned")
     fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
     if texts:
@@ -50,8 +51,9 @@ def predict(
         _show(texts, list(fine_tuned.predictions(examples)), as_json)
         return 0
     assert file is not None
-    changes = {name: value for name, value in columns.items() if value is not None}
-    task = fine_tuned.task.for_split(split or "dev").reading(**changes)
+    task = fine_tuned.task.for_split(split or "dev").reading(**columns)
+    if columns.keys() - {"quoting"} and task.format == "table":
+        task = with_columns_named_anew(task, file)
     with _counted(fine_tuned.predictions, shown=out is not None) as answers:
         if out is None:
             answer_file(task, file, answers, sys.stdout)
@@ -66,7 +68,7 @@ def predict(
 
 
 def _check_use(
-    has_texts: bool,
+    file: str | None,
     *,
     context: str | None,
     out: Path | None,
@@ -75,16 +77,25 @@ def _check_use(
     as_json: bool,
 ) -> None:
     """Refuse options that would be taken and not looked at."""
-    if has_texts and (out is not None or split is not None or columns):
-        raise ValueError("--out, --split and columns go with --file; texts on the command line are answered here")
-    if not has_texts and context is not None:
+    if file is None:
+        if out is not None or split is not None or columns:
+            raise ValueError("--out, --split and columns go with --file; texts on the command line are answered here")
+        return
+    if context is not None:
         raise ValueError("--context goes with texts; in a file, --pair names its column")
-    if not has_texts and out is None and as_json:
+    if holds_lines(file) and (split is not None or columns):
+        raise ValueError(
+            f"{file}: lines of text have no columns; leave --split, --no-quoting and the names of columns out, or give "
+            "a table (.csv, .tsv, .jsonl, .parquet)"
+        )
+    if out is None and as_json:
         raise ValueError("--json with --file needs --out: standard output has the file's own form")
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, file: str) -> None:
     """Refuse a file that could not be written as it is meant, before the first example is answered."""
+    if out.exists() and Path(file).exists() and out.samefile(file):
+        raise ValueError(f"{out}: is the file that is read; --out takes the name of another one")
     if out.is_dir():
         raise ValueError(f"{out}: is a folder; --out takes the name of the file that the answers go to")
     if out.suffix in COMPRESSED:

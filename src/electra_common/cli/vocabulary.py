@@ -8,6 +8,7 @@ from pathlib import Path
 from electra_common.cli.console import byte_progress, human_count, make_console, print_json
 from electra_common.text_files import STANDARD_INPUT, read_files, total_bytes
 from electra_common.weights.errors import CheckpointError
+from electra_common.weights.hub import TOKENIZER_FILES
 
 
 def train_vocabulary(
@@ -27,10 +28,11 @@ def train_vocabulary(
 
     if STANDARD_INPUT in corpus:
         raise ValueError("the corpus is read twice, which standard input cannot be; write it to a file")
-    if (out / "tokenizer.json").exists() and not overwrite:
-        raise CheckpointError(f"{out}: holds a tokenizer already; choose another folder or add --overwrite")
+    _check_out(out, overwrite=overwrite)
     passes = 2 if kind == "wordpiece" else 1
     size_on_disk = total_bytes(corpus)
+    if not any(line.strip() for line in read_files(corpus)):
+        raise ValueError(f"{', '.join(corpus)}: the corpus holds no text to make a vocabulary of")
     with byte_progress("reading", shown=not as_json) as update:
         done = 0
 
@@ -53,3 +55,13 @@ def train_vocabulary(
     else:
         make_console().print(f"{human_count(len(tokenizer))} tokens in {out}", markup=False, soft_wrap=True)
     return 0
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Refuse, before the text is read, a folder that could not be written or has files that would be replaced."""
+    if out.exists() and not out.is_dir():
+        raise CheckpointError(f"{out}: is a file; --out takes the folder to write")
+    if there := [name for name in TOKENIZER_FILES if (out / name).exists() and not overwrite]:
+        raise CheckpointError(
+            f"{out}: holds a tokenizer already ({', '.join(there)}); choose another folder or add --overwrite"
+        )

@@ -117,7 +117,8 @@ def work_in_order(
         waiting: deque[tuple[int, Future[Examples]]] = deque()
         try:
             for block in remaining:
-                waiting.append((block.place, pool.submit(_work_in_process, block)))
+                with _interrupts_wait():  # the first one begins the processes
+                    waiting.append((block.place, pool.submit(_work_in_process, block)))
                 if len(waiting) > 2 * workers:
                     yield _first(waiting)
             while waiting:
@@ -148,6 +149,24 @@ def _one_thread() -> Iterator[None]:
             del os.environ[_THREADS]
         else:
             os.environ[_THREADS] = before
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait while processes are begun: they inherit that and never hear it, this one does afterwards."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield  # Windows has no mask, and only the main thread hears
+        return
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))  # libraries' threads have no mask
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 _worker: BlockWorker | None = None

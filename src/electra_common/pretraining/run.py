@@ -230,7 +230,11 @@ class PretrainingRun:
         if not wrong:
             return
         kept = self._folder.checkpoints if self._folder is not None else []
-        told = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
+        told = (
+            f"the last good checkpoint is {kept[-1]} (if that diverges at once, remove it)"
+            if kept
+            else "no checkpoint was written yet"
+        )
         raise TrainingDivergedError(
             f"step {self.state.step}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; {told}; "
             "try a smaller learning_rate or a longer warm-up"

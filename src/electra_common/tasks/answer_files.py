@@ -85,7 +85,8 @@ def answer_file(task: Task, path: str, answers: Answers, stream: IO[str]) -> int
         How many examples were answered.
 
     Raises:
-        ValueError: the file cannot be read, or has no form that the task's examples come in.
+        ValueError: the file cannot be read, has no form that the task's examples come in, or has a column of a name
+            that the answers' columns have.
     """
     unlabelled = without_label(task)
     form = _form(unlabelled, path)
@@ -109,12 +110,17 @@ def answer_file(task: Task, path: str, answers: Answers, stream: IO[str]) -> int
     return count
 
 
-def _form(task: Task, path: str) -> str:
-    """Return the name of a file's form."""
+def holds_lines(path: str) -> bool:
+    """Whether a file, by its name, has lines of text, whatever the task; such a file has no columns."""
     name = path.lower()
     for packed in COMPRESSED:
         name = name.removesuffix(packed)
-    if path == STANDARD_INPUT or name.endswith(_TEXT):
+    return path == STANDARD_INPUT or name.endswith(_TEXT)
+
+
+def _form(task: Task, path: str) -> str:
+    """Return the name of a file's form."""
+    if holds_lines(path):
         if task.kind in ("answers", "choice"):
             raise ValueError(f"{path}: lines of text have no place for {task.kind}; give a table or JSON lines")
         return _TEXT
@@ -145,6 +151,8 @@ def _read_text(task: Task, path: str) -> Iterator[_Item]:
 
 def _read_rows(task: Task, path: str) -> Iterator[_Item]:
     for row in read_rows(task, path):
+        if taken := [name for name in (PREDICTION, SCORE) if name in row.names]:
+            raise ValueError(f"{row.place}: a column is called {taken[0]!r}, as that of the answers is; rename it")
         yield _Item(example_of_row(task, row), row)
 
 

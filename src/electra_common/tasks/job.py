@@ -38,11 +38,11 @@ class FineTuningJob:
             always has one.
         log_every: updates between lines of the log, each the mean since the last one.
         save_every: updates between checkpoints to resume from; 0 for none.
-        resume: go on with what the folder holds.
+        resume: go on with what the folder holds; one of a run that had no time to write anything begins anew.
         tensorboard: also write event files.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or there is no folder to go on with.
     """
 
     task: Task
@@ -70,6 +70,8 @@ class FineTuningJob:
             raise ValueError("restarts: whether a seed collapsed is told by dev examples, and there are none")
         if self.settings.early_stopping and "dev" not in self.files:
             raise ValueError("early_stopping: what is better is told by dev examples, and there are none")
+        if self.resume and not self.out.is_dir():
+            raise ValueError(f"{self.out}: no such folder, so no run to resume; is its name right?")
         check_precision(self.precision)
 
     def identity(self) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class FineTuning:
     def _open_log(self, folder: Path, stack: ExitStack) -> MetricsLog | None:
         if not self._processes.is_first:
             return None
-        refuse_links([folder, *(folder / name for name in WRITTEN_THROUGH)])
+        refuse_links([folder, *(folder / name for name in (*WRITTEN_THROUGH, LAST, BEST))])
         checkpoint = next(iter(reversed(list_checkpoints(folder))), None)
         step = 0 if checkpoint is None else read_state(checkpoint).step
         return stack.enter_context(MetricsLog(folder, tensorboard=self.job.tensorboard, after_step=step))

@@ -52,7 +52,8 @@ class Encoding(Protocol):
 class Backend(Protocol):
     """The members of ``tokenizers.Tokenizer`` that are used here.
 
-    ``encode_batch_fast`` may leave out offsets; otherwise it gives what ``encode_batch`` gives.
+    ``encode_batch_fast`` may leave out offsets, and the types of what is cut off a pair; otherwise it gives what
+    ``encode_batch`` gives.
     """
 
     encode_special_tokens: bool

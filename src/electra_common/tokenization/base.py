@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypedDict
 
@@ -13,10 +13,13 @@ from electra_common.tokenization.backend import Backend
 from electra_common.tokenization.columns import MODEL_FIELDS
 from electra_common.tokenization.files import TokenizerFolder, find_tokenizer, folder_files
 from electra_common.tokenization.id_calls import IdCalls
+from electra_common.tokenization.vocabulary import read_vocabulary
+from electra_common.tokenization.wordpiece_settings import WordPieceSettings, check_flags, pieces_for
 from electra_common.weights.atomic import write_files
 from electra_common.weights.errors import CheckpointError
 
 _NAMED_LATER: Final = ("bos_token", "eos_token", "additional_special_tokens")
+_NONE_ADDED: Final[Mapping[int, AddedToken]] = {}
 
 
 class TokenizerOptions(TypedDict, total=False):
@@ -34,6 +37,8 @@ class TokenizerOptions(TypedDict, total=False):
 class TokenizerBase(IdCalls):
     """A tokenizer with everything a user calls, on a backend that a subclass makes."""
 
+    rules: WordPieceSettings | None
+
     def __init__(
         self,
         backend: Backend,
@@ -49,6 +54,11 @@ class TokenizerBase(IdCalls):
         additional_special_tokens: Sequence[str | AddedToken] = (),
         name_or_path: str = "",
     ) -> None:
+        check_flags({"split_special_tokens": split_special_tokens})
+        for name, texts in (("never_split", never_split or ()), ("model_input_names", model_input_names)):
+            is_collection = isinstance(texts, Collection) and not isinstance(texts, str)
+            if not is_collection or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"{name} must be a list of texts, found {texts!r:.80}")
         super().__init__(
             backend,
             model_max_length=model_max_length,
@@ -62,7 +72,7 @@ class TokenizerBase(IdCalls):
         self._config_extra: dict[str, Any] = {}
         self.never_split = list(never_split or ())
         named = {name: token for name, token in tokens.items() if token is not None}
-        self.add_special_tokens({**named, "additional_special_tokens": list(additional_special_tokens)})
+        self.add_special_tokens({**named, "additional_special_tokens": additional_special_tokens})
         if self.never_split:
             self._keep_whole(self.never_split)
 
@@ -72,7 +82,9 @@ class TokenizerBase(IdCalls):
             raise ValueError(
                 f"never_split: {', '.join(map(repr, missing))} not in the vocabulary; add_tokens makes new tokens"
             )
-        self.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in words])
+        special_ids = {index for index, token in self.added_tokens_decoder.items() if token.special}
+        plain = [word for word in words if self._backend.token_to_id(word) not in special_ids]  # the others are whole
+        self.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in plain])
 
     # Loading and saving -----------------------------------------------------------------------------------------------
 
@@ -103,11 +115,11 @@ class TokenizerBase(IdCalls):
         folder = TokenizerFolder.read(path)
         settings = folder.arguments()
         # Ids are given out in order, so what the files list comes before special tokens that are only named.
-        later: dict[str, Any] = {name: settings.pop(name) for name in _NAMED_LATER if name in settings}
+        later: dict[str, Any] = {name: None for name in folder.absent_tokens() if name not in overrides}
+        later |= {name: settings.pop(name) for name in _NAMED_LATER if name in settings}
         later |= {name: overrides.pop(name) for name in _NAMED_LATER if name in overrides}
         try:
             tokenizer = cls._from_folder(folder, settings, {"name_or_path": str(name_or_path), **overrides})
-            folder.add_tokens_to(tokenizer)
             tokenizer.add_special_tokens(later)
         except CheckpointError:
             raise
@@ -118,8 +130,39 @@ class TokenizerBase(IdCalls):
 
     @classmethod
     def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
-        """Make a tokenizer of files, their settings, and what the caller says instead."""
+        """Make a tokenizer of files with the tokens they add, their settings, and what the caller says instead."""
         raise NotImplementedError
+
+    @classmethod
+    def _from_vocabulary(cls, folder: TokenizerFolder, arguments: Mapping[str, Any]) -> Self:
+        assert folder.vocabulary is not None
+        return cls._from_pieces(read_vocabulary(folder.vocabulary), folder, arguments)
+
+    @classmethod
+    def _from_pieces(
+        cls,
+        pieces: Mapping[str, int],
+        folder: TokenizerFolder,
+        arguments: Mapping[str, Any],
+        added: Mapping[int, AddedToken] = _NONE_ADDED,
+        unk_token: str | None = None,
+    ) -> Self:
+        """Make a tokenizer of pieces, and then of what was added to them: a special token may be one of those.
+
+        Args:
+            pieces: of the model.
+            folder: lists added tokens, and is named in errors.
+            arguments: of the constructor.
+            added: more of them, of a ``tokenizer.json``, by their ids.
+            unk_token: the piece that stands for unknown words, if ``unk_token`` among the arguments may be another.
+        """
+        names = {name: arguments[name] for name in special.ELECTRA if arguments.get(name) is not None}
+        wanted = names if unk_token is None else {**names, "unk_token": unk_token}
+        at_first = pieces_for(wanted, pieces, folder.added_tokens(added), str(folder.path))
+        tokenizer = cls(pieces, **{**arguments, **at_first})  # type: ignore[arg-type]
+        folder.add_tokens_to(tokenizer, added)
+        tokenizer.add_special_tokens({name: token for name, token in names.items() if token is not at_first[name]})
+        return tokenizer
 
     def save_pretrained(self, folder: str | Path) -> tuple[str, ...]:
         """Write all files that a tokenizer has, as transformers names them, and return their paths.
@@ -155,7 +198,7 @@ class TokenizerBase(IdCalls):
             "model_input_names": list(self.model_input_names),
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
             "split_special_tokens": self.split_special_tokens,
-            **{name: self._special.get(name) for name in special.NAMES if name in self._special},
+            **{name: self._special.get(name) for name in special.NAMES if name in {*special.ELECTRA, *self._special}},
             **({"additional_special_tokens": list(self._additional)} if self._additional else {}),
             **({"never_split": self.never_split} if self.never_split else {}),
             **self._rule_settings(),

@@ -77,6 +77,16 @@ class BatchEncoding(UserDict[str, Any]):
             raise AttributeError(f"BatchEncoding has no column {name!r}; it has {columns}")
         return self.data[name]
 
+    def __or__(self, other: Any) -> Any:
+        if not isinstance(other, dict | UserDict):
+            return NotImplemented
+        return self._of({**self.data, **other}, self._rows, self.is_fast)
+
+    def __ror__(self, other: Any) -> Any:
+        if not isinstance(other, dict | UserDict):
+            return NotImplemented
+        return self._of({**other, **self.data}, self._rows, self.is_fast)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self.data, "rows": self._rows, "is_fast": self.is_fast}
 

@@ -6,6 +6,7 @@ Names and rules are those of transformers: ``padding=True`` is ``"longest"``, ``
 
 from __future__ import annotations
 
+import operator
 import warnings
 from dataclasses import dataclass
 from typing import Final
@@ -79,9 +80,9 @@ def resolve_cut_and_fill(
     Raises:
         ValueError: an argument is not one of the known values, or two contradict each other.
     """
-    _check_whole_number("max_length", max_length, lowest=0)
-    _check_whole_number("stride", stride, lowest=0)
-    _check_whole_number("pad_to_multiple_of", pad_to_multiple_of, lowest=1)
+    max_length = _whole_number("max_length", max_length, lowest=0)
+    stride = _whole_number("stride", stride, lowest=0) or 0
+    pad_to_multiple_of = _whole_number("pad_to_multiple_of", pad_to_multiple_of, lowest=1)
     if max_length is not None and padding is False and truncation is None:
         truncation = "longest_first"
     fill_name = _named("padding", padding, {True: "longest", False: "do_not_pad"}, PADDING)
@@ -146,8 +147,14 @@ def check_side(argument: str, value: str) -> str:
     return value
 
 
-def _check_whole_number(argument: str, value: int | None, *, lowest: int) -> None:
+def _whole_number(argument: str, value: int | None, *, lowest: int) -> int | None:
+    """Return a number, numpy's too, as Python's own; None stays None."""
     if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        return None
+    try:
+        number = lowest - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = lowest - 1
+    if number < lowest:
         raise ValueError(f"{argument} must be a whole number of at least {lowest}, found {value!r}")
+    return number

@@ -19,8 +19,10 @@ ATTENTION_MASK: Final = "attention_mask"
 SPECIAL_TOKENS_MASK: Final = "special_tokens_mask"
 OFFSET_MAPPING: Final = "offset_mapping"
 LENGTH: Final = "length"
+LABELS: Final = "labels"
 OVERFLOW_MAPPING: Final = "overflow_to_sample_mapping"
 MODEL_FIELDS: Final = (INPUT_IDS, TOKEN_TYPE_IDS, ATTENTION_MASK)
+IGNORED_LABEL: Final = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,16 @@ class Padding:
     token_type_id: int
     token: str
 
-    def value(self, field: str) -> int:
-        """Return what a column has there."""
-        return {INPUT_IDS: self.token_id, TOKEN_TYPE_IDS: self.token_type_id, SPECIAL_TOKENS_MASK: 1}.get(field, 0)
+    def value(self, field: str) -> Any:
+        """Return what a column has there; None for a column that is not known to have a place for each token."""
+        return {
+            INPUT_IDS: self.token_id,
+            TOKEN_TYPE_IDS: self.token_type_id,
+            ATTENTION_MASK: 0,
+            SPECIAL_TOKENS_MASK: 1,
+            OFFSET_MAPPING: (0, 0),
+            LABELS: IGNORED_LABEL,
+        }.get(field)
 
 
 _VALUES: Final[dict[str, Callable[[Encoding], Sequence[Any]]]] = {
@@ -82,13 +91,15 @@ def as_lists(
         else:
             values = [_VALUES[field](row) for row in rows]
         if width is not None:
-            blank: list[Any] = [(0, 0)] if field == OFFSET_MAPPING else [frame.padding.value(field)]
-            values = [_filled(row, blank * (width - len(row)), frame.side) for row in values]
+            blank = frame.padding.value(field)
+            values = [filled(row, width, blank, frame.side) for row in values]
         result[field] = values
     return result
 
 
-def _filled(row: list[Any], blanks: list[Any], side: str) -> list[Any]:
+def filled(row: list[Any], width: int, blank: Any, side: str) -> list[Any]:
+    """Return a row with blanks up to a width; a longer one stays as it is."""
+    blanks = [blank] * (width - len(row))
     return row + blanks if side == "right" else blanks + row
 
 

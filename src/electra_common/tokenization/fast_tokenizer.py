@@ -14,13 +14,17 @@ from electra_common.tokenization import special_tokens as special
 from electra_common.tokenization.base import TokenizerBase, TokenizerOptions
 from electra_common.tokenization.files import TokenizerFolder, open_rust_tokenizer
 from electra_common.tokenization.wordpiece_settings import (
+    BYTE_LEVEL,
     WordPieceSettings,
+    check_flags,
     cleans_up,
     contents,
+    guess_special_tokens,
     load_vocabulary,
     rust_backend,
     set_template,
     settings_of,
+    without_gaps_in,
 )
 
 # What transformers joins for tokenizers whose own decoder knows nothing of it.
@@ -97,7 +101,12 @@ class ElectraTokenizerFast(TokenizerBase):
         }  # fmt: skip
         tokens = {name: token for name, token in given.items() if token is not None}
         rules = dict(zip(_BERT_RULES, (do_lower_case, strip_accents, tokenize_chinese_chars), strict=True))
-        byte_level = {"add_prefix_space": add_prefix_space, "trim_offsets": trim_offsets}
+        byte_level = dict(zip(BYTE_LEVEL, (add_prefix_space, trim_offsets), strict=True))
+        check_flags({
+            "do_lower_case": do_lower_case, "strip_accents": strip_accents, **byte_level,
+            "tokenize_chinese_chars": tokenize_chinese_chars,
+            "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
+        })  # fmt: skip
         if tokenizer_file is not None and compat != "transformers":
             raise ValueError("compat has no meaning for a tokenizer.json, which has its own rules; give vocab_file")
         self.rules: WordPieceSettings | None = None
@@ -116,28 +125,38 @@ class ElectraTokenizerFast(TokenizerBase):
                 rust = copy.deepcopy(tokenizer_file)
             else:
                 rust = open_rust_tokenizer(Path(tokenizer_file))
-            backend = _adapted(rust, rules, byte_level)
-            tokens = {**_guess_special_tokens(backend), **tokens}
-            clean_up = cleans_up(backend) if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+            backend = _adapted(without_gaps_in(rust), rules, byte_level)
             self.rules = settings_of(backend)
+            own = self.rules.special_tokens if self.rules else {}
+            tokens = {**guess_special_tokens(backend), **own, **tokens}
+            clean_up = cleans_up(backend) if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         super().__init__(backend, tokens, never_split=never_split, clean_up_tokenization_spaces=clean_up, **options)
 
     @classmethod
     def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
         compat = overrides.get("compat", settings.get("compat"))
         if folder.tokenizer is None or (folder.vocabulary is not None and compat is not None):
-            return cls(folder.vocabulary, **{**settings, **overrides})
-        tokenizer = open_rust_tokenizer(folder.tokenizer)
-        if not isinstance(tokenizer.normalizer, normalizers.BertNormalizer):
-            # Settings that were left in a config from another tokenizer; transformers reads over them as well.
-            settings = {
-                name: value for name, value in settings.items() if name not in (*_BERT_RULES.values(), "compat")
-            }
-        return cls(tokenizer_file=tokenizer, **{**settings, **overrides})
+            without = {name: value for name, value in settings.items() if name not in BYTE_LEVEL}
+            return cls._from_vocabulary(folder, {**without, **overrides})
+        rust = open_rust_tokenizer(folder.tokenizer)
+        # Settings that were left in a config from another tokenizer; transformers reads over them as well.
+        left = {"clean_up_tokenization_spaces"}
+        if byte_level := set(BYTE_LEVEL) & set(settings):
+            left |= byte_level - _byte_level_options(rust)
+        if isinstance(rust.normalizer, normalizers.BertNormalizer):
+            if overrides.get("strip_accents", False) is None:
+                rust.normalizer.strip_accents = None
+        else:
+            left |= {*_BERT_RULES.values(), "compat"}
+        kept = {name: value for name, value in settings.items() if name not in left}
+        tokenizer = cls(tokenizer_file=rust, **{**kept, **overrides})
+        folder.add_tokens_to(tokenizer)
+        return tokenizer
 
     def _set_template(self, cls_token: str, sep_token: str) -> None:
         if self.rules is not None:
-            set_template(cast("Tokenizer", self._own_backend()), self.get_vocab(), cls_token, sep_token)
+            ids = {token: self.convert_tokens_to_ids(token) for token in (cls_token, sep_token)}
+            set_template(cast("Tokenizer", self._own_backend()), ids, cls_token, sep_token)
 
     def _join(self, tokens: Sequence[str], clean_up: bool) -> str:
         decoder = self._backend.decoder  # type: ignore[attr-defined]
@@ -156,6 +175,9 @@ class ElectraTokenizerFast(TokenizerBase):
         rust.no_truncation()
         rust.encode_special_tokens = False
         assert isinstance(rust, Tokenizer)
+        if isinstance(rust.decoder, decoders.WordPiece):
+            clean_up = self.clean_up_tokenization_spaces
+            rust.decoder = decoders.WordPiece(prefix=rust.decoder.prefix, cleanup=clean_up)
         return rust
 
 
@@ -179,13 +201,21 @@ def _adapted(tokenizer: Tokenizer, rules: Mapping[str, Any], byte_level: Mapping
 
 def _with_byte_level(tokenizer: Tokenizer, options: Mapping[str, bool]) -> Tokenizer:
     """Set options wherever the tokenizer's rules have a byte-level step."""
-    parts = json.loads(tokenizer.to_str())
-    steps = [step for name in ("pre_tokenizer", "post_processor") for step in _steps(parts[name])]
-    found = {name for step in steps for name in options if name in step}
+    found = _byte_level_options(tokenizer)
     _refuse({name: value for name, value in options.items() if name not in found}, "this tokenizer.json")
-    for step in steps:
+    parts = json.loads(tokenizer.to_str())
+    for step in _byte_level_steps(parts):
         step.update({name: value for name, value in options.items() if name in step})
     return Tokenizer.from_str(json.dumps(parts))
+
+
+def _byte_level_options(tokenizer: Tokenizer) -> set[str]:
+    """Return which of the options of byte-level BPE have a meaning."""
+    return {name for step in _byte_level_steps(json.loads(tokenizer.to_str())) for name in BYTE_LEVEL if name in step}
+
+
+def _byte_level_steps(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [step for name in ("pre_tokenizer", "post_processor") for step in _steps(parts[name])]
 
 
 def _steps(part: Any) -> list[dict[str, Any]]:
@@ -200,13 +230,3 @@ def _refuse(options: Mapping[str, Any], what: str) -> None:
     meant = [name for name, value in options.items() if value is not None]
     if meant:
         raise ValueError(f"{', '.join(meant)} has no meaning for {what}")
-
-
-def _guess_special_tokens(tokenizer: Tokenizer) -> dict[str, str | AddedToken]:
-    """Return the special tokens that go by one of the usual names."""
-    return {
-        name: token
-        for names in (special.ROBERTA, special.ELECTRA)  # the latter win
-        for name, token in names.items()
-        if tokenizer.token_to_id(token) is not None
-    }

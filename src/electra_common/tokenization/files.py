@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer
 
@@ -37,13 +37,12 @@ _TOKEN_FIELDS: Final = ("lstrip", "rstrip", "single_word", "normalized", "specia
 _ARGUMENTS: Final = frozenset({
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "never_split", "compat", "model_max_length",
     "padding_side", "truncation_side", "model_input_names", "split_special_tokens", "additional_special_tokens",
-    "add_prefix_space", "trim_offsets", *special.NAMES,
+    "add_prefix_space", "trim_offsets", "clean_up_tokenization_spaces", *special.NAMES,
 })  # fmt: skip
 # Written anew, or of no meaning to this library.
 _NOT_KEPT: Final = frozenset({
     "tokenizer_class", "added_tokens_decoder", "name_or_path", "special_tokens_map_file", "tokenizer_file",
-    "vocab_file", "extra_special_tokens", "max_len", "do_basic_tokenize", "clean_up_tokenization_spaces", "backend",
-    "is_local",
+    "vocab_file", "extra_special_tokens", "max_len", "do_basic_tokenize", "backend", "is_local",
 })  # fmt: skip
 
 
@@ -72,12 +71,38 @@ def open_rust_tokenizer(file: Path) -> Tokenizer:
         content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{file}: cannot be read as a tokenizer: {error}") from None
+    _check_ids(file, content)
     try:
         return Tokenizer.from_str(content)
     except BaseException as error:  # a panic of the Rust library is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise CheckpointError(f"{file}: not a tokenizer that the tokenizers library reads: {error}") from None
+
+
+def _check_ids(file: Path, content: str) -> None:
+    """Refuse an id that no vocabulary of the file's size has: the library makes room for every smaller one."""
+    try:
+        vocabulary = json.loads(content)["model"]["vocab"]
+        highest = max(vocabulary.values())
+        is_too_high = highest > len(content)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return  # the library says what is wrong with it, or it is of a kind that counts its pieces
+    if is_too_high:
+        raise CheckpointError(
+            f"{file}: an id of its vocabulary is {highest}, more than {len(content)} characters can list"
+        )
+
+
+class ListedToken(NamedTuple):
+    """An added token that files list: its id, and whether they say how it is matched."""
+
+    number: int
+    token: AddedToken
+    is_exact: bool
+
+
+_NONE_ADDED: Final[Mapping[int, AddedToken]] = {}
 
 
 @dataclass
@@ -133,11 +158,14 @@ class TokenizerFolder:
         extra = self.config.get("extra_special_tokens", self.special.get("extra_special_tokens"))
         if isinstance(extra, list) and extra:
             result["additional_special_tokens"] = extra
+        flagged = self._flagged_tokens()
         for name in special.NAMES:
             if name in result:
-                result[name] = self._token(result[name])
-        if "additional_special_tokens" in result:
-            result["additional_special_tokens"] = [self._token(x) for x in result["additional_special_tokens"] or ()]
+                result[name] = self._token(result[name], flagged)
+        if (listed := result.get("additional_special_tokens")) is not None:
+            if not isinstance(listed, list):
+                raise CheckpointError(f"{self.path}: additional_special_tokens: expected a list, found {listed!r:.80}")
+            result["additional_special_tokens"] = [self._token(token, flagged) for token in listed]
         limit = result.get("model_max_length", self.config.get("max_len", self.max_positions))
         check_length_limit(self.path, limit)
         # transformers writes 1e30 for "none", as a whole number or not.
@@ -148,40 +176,73 @@ class TokenizerFolder:
         """Return what ``tokenizer_config.json`` says beyond that; it is written back."""
         return {name: value for name, value in self.config.items() if name not in _ARGUMENTS | _NOT_KEPT}
 
-    def _token(self, value: Any) -> str | AddedToken | None:
-        if value is None or isinstance(value, str):
-            return value
+    def absent_tokens(self) -> list[str]:
+        """Return the names of special tokens of which the config says that there are none."""
+        config = {name for name in special.NAMES if self.config.get(name, "") is None}
+        return [name for name in special.NAMES if name in config and self.special.get(name) is None]
+
+    def _flagged_tokens(self) -> dict[str, AddedToken]:
+        """Return the tokens of which special_tokens_map.json says how they match, where the config does not."""
+        if "added_tokens_decoder" in self.config:
+            return {}
+        values = [self.special.get(name) for name in special.NAMES]
+        additional = self.special.get("additional_special_tokens")
+        values += additional if isinstance(additional, list) else []
+        return {token.content: token for token in map(self._token, values) if isinstance(token, AddedToken)}
+
+    def _token(self, value: Any, flagged: Mapping[str, AddedToken] | None = None) -> str | AddedToken | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return (flagged or {}).get(value, value)
         if isinstance(value, dict) and isinstance(value.get("content"), str):
-            flags = {name: bool(value[name]) for name in _TOKEN_FIELDS if name in value}
-            return AddedToken(value["content"], **{"special": True, "normalized": False, **flags})
+            flags = {name: value[name] for name in _TOKEN_FIELDS if name in value}
+            if all(isinstance(flag, bool) for flag in flags.values()):
+                return AddedToken(value["content"], **{"special": True, "normalized": False, **flags})
         raise CheckpointError(f"{self.path}: expected a special token, found {value!r:.80}")
 
-    def add_tokens_to(self, tokenizer: TokenizerBase) -> None:
-        """Add what the files list and the vocabulary lacks.
+    def added_tokens(self, also: Mapping[int, AddedToken] = _NONE_ADDED) -> dict[str, ListedToken]:
+        """Return what was added to the vocabulary, by text.
+
+        Args:
+            also: tokens of a ``tokenizer.json``, by their ids; where the config says otherwise it counts.
 
         Raises:
-            CheckpointError: a token would get another id than the file says.
+            CheckpointError: the files do not list tokens.
         """
-        listed: dict[str, tuple[int, AddedToken]] = {
-            token: (index, AddedToken(token, normalized=True)) for token, index in self.added.items()
-        }
+        # added_tokens.json says nothing of how a token is matched. Beside a config that lists them it may be of old.
+        of_old = {} if "added_tokens_decoder" in self.config else self.added
+        listed = {token: ListedToken(index, AddedToken(token), False) for token, index in of_old.items()}
+        listed |= {token.content: ListedToken(index, token, True) for index, token in also.items()}
         decoder = self.config.get("added_tokens_decoder") or {}
         if not isinstance(decoder, dict) or not all(str(index).isdecimal() for index in decoder):
             raise CheckpointError(f"{self.path}: added_tokens_decoder: expected {{id: token}}")
         for index, value in decoder.items():
             token = self._token(value if isinstance(value, dict) else {"content": value})
             assert isinstance(token, AddedToken)
-            listed[token.content] = int(index), token
-        present = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
-        for index, token in sorted(listed.values(), key=lambda item: item[0]):
-            known = present.get(token.content)
-            # added_tokens.json says nothing of how a token is matched; the config does.
-            if known is None or (str(index) in decoder and _token_as_json(known) != _token_as_json(token)):
-                tokenizer.add_tokens([token], special_tokens=token.special)
-            found = tokenizer.convert_tokens_to_ids(token.content)
-            if found != index:
+            listed[token.content] = ListedToken(int(index), token, True)
+        return listed
+
+    def add_tokens_to(self, tokenizer: TokenizerBase, also: Mapping[int, AddedToken] = _NONE_ADDED) -> None:
+        """Add what the files list and the vocabulary lacks; see :meth:`added_tokens`.
+
+        Raises:
+            CheckpointError: a token would get another id than the file says.
+        """
+        present = {token.content: _token_as_json(token) for token in tokenizer.added_tokens_decoder.values()}
+        listed = sorted(self.added_tokens(also).values(), key=lambda item: item.number)
+        tokenizer.add_tokens([
+            item.token
+            for item in listed
+            if item.token.content not in present
+            or (item.is_exact and present[item.token.content] != _token_as_json(item.token))
+        ])  # fmt: skip
+        for item in listed:
+            found = tokenizer.convert_tokens_to_ids(item.token.content)
+            if found != item.number:
                 raise CheckpointError(
-                    f"{self.path}: the added token {token.content!r} has id {index} there, and would get {found}"
+                    f"{self.path}: the added token {item.token.content!r} has id {item.number} there, "
+                    f"and would get {found}"
                 )
 
 
@@ -194,7 +255,8 @@ def folder_files(tokenizer: TokenizerBase) -> dict[str, bytes]:
     config = {
         **tokenizer.settings(),
         "added_tokens_decoder": {str(index): _token_as_json(token) for index, token in sorted(added.items())},
-        "tokenizer_class": "ElectraTokenizer",
+        # transformers makes every ElectraTokenizer a WordPiece with BERT's rules, whatever tokenizer.json says.
+        "tokenizer_class": "PreTrainedTokenizerFast" if tokenizer.rules is None else "ElectraTokenizer",
     }
     files: dict[str, bytes] = {}
     if model["type"] == "WordPiece":

@@ -122,7 +122,8 @@ class IdCalls(TextCalls):
     ) -> BatchEncoding:
         """Make a row of ids: cut, special tokens added, filled; the arguments are those of a call on text.
 
-        What is cut off is in ``overflowing_tokens``, their number in ``num_truncated_tokens``.
+        With ``return_overflowing_tokens`` what is cut off is in ``overflowing_tokens``, and how many ids had to go in
+        ``num_truncated_tokens``. As in transformers, both are there only where ids were cut off, and not among tensors.
 
         Raises:
             ValueError: an argument is wrong, or overflow is asked for where two sequences are cut at once.
@@ -183,6 +184,9 @@ class IdCalls(TextCalls):
         verbose: bool = True,
     ) -> BatchEncoding:
         """Fill rows that are already encoded; fit for the ``collate_fn`` of a PyTorch ``DataLoader``.
+
+        Filled are the columns that a call returns, and with -100 ``labels`` that have one for each token; others are
+        left alone.
 
         Args:
             encoded_inputs: columns, or a list of rows that are columns each; lists, arrays or tensors.

@@ -28,24 +28,26 @@ def gather(text: Any, pair: Any, *, is_split_into_words: bool) -> tuple[list[Any
     if not isinstance(text, str | list | tuple):
         raise ValueError(f"expected a text or a list of texts, found {_kind(text)}")
     is_single = isinstance(text, str) or (is_split_into_words and not (text and isinstance(text[0], list | tuple)))
-    if is_single and is_split_into_words and not text and pair is None:
-        return [], False  # an empty list is an empty batch
     row = _row_of_words if is_split_into_words else _row
     if is_single:
-        words = list if is_split_into_words else str
-        return [words(text) if pair is None else (text, pair)], True
+        return [_sequence(text) if pair is None else (_sequence(text), _sequence(pair))], True
     if pair is None:
         return [item if type(item) is str else row(item) for item in text], False
     if not isinstance(pair, list | tuple):
         raise ValueError(f"with a batch of {len(text)} texts, text_pair must be a list as long, found {_kind(pair)}")
     if len(text) != len(pair):
         raise ValueError(f"text has {len(text)} rows, text_pair {len(pair)}; each text needs its pair")
-    return list(zip(text, pair, strict=True)), False
+    return list(zip(map(_sequence, text), map(_sequence, pair), strict=True)), False
 
 
 def is_pair(row: Any) -> bool:
     """Whether a row of :func:`gather` is a pair of texts."""
     return type(row) is tuple
+
+
+def _sequence(item: Any) -> Any:
+    """A text as it is; words as a list that does not change with the caller's, for alignment looks at it again."""
+    return list(item) if isinstance(item, list | tuple) else item
 
 
 def _row(item: Any) -> Any:
@@ -56,8 +58,8 @@ def _row(item: Any) -> Any:
 def _row_of_words(item: Any) -> Any:
     """Words may be given as a tuple, which is a pair only if it holds two lists of words."""
     if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, list | tuple) for part in item):
-        return item
-    return list(item) if isinstance(item, tuple) else item
+        return _sequence(item[0]), _sequence(item[1])
+    return _sequence(item)
 
 
 def explain(rows: Sequence[Any], *, is_split_into_words: bool) -> ValueError | None:

@@ -13,14 +13,19 @@ from electra_common.tokenization.base import TokenizerBase, TokenizerOptions
 from electra_common.tokenization.files import TokenizerFolder, open_rust_tokenizer
 from electra_common.tokenization.python.backend import PythonBackend
 from electra_common.tokenization.wordpiece_settings import (
+    BYTE_LEVEL,
     MAX_WORD_CHARACTERS,
     WordPieceSettings,
+    check_flags,
     cleans_up,
     contents,
+    guess_special_tokens,
     join_wordpieces,
     load_vocabulary,
     rust_backend,
+    set_template,
     settings_of,
+    unlike_bert,
 )
 from electra_common.weights.errors import CheckpointError
 
@@ -50,6 +55,8 @@ class ElectraTokenizer(TokenizerBase):
         ValueError: an option is wrong.
     """
 
+    rules: WordPieceSettings
+
     def __init__(
         self,
         vocab_file: str | Path | Mapping[str, int],
@@ -74,6 +81,11 @@ class ElectraTokenizer(TokenizerBase):
             "cls_token": cls_token,
             "mask_token": mask_token,
         }
+        check_flags({
+            "do_lower_case": do_lower_case, "strip_accents": strip_accents,
+            "tokenize_chinese_chars": tokenize_chinese_chars,
+            "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
+        })  # fmt: skip
         rules = WordPieceSettings(do_lower_case, strip_accents, tokenize_chinese_chars, compat, contents(tokens))
         self.rules = rules
         backend = PythonBackend(
@@ -100,21 +112,25 @@ class ElectraTokenizer(TokenizerBase):
 
     @classmethod
     def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
-        arguments = {**settings, **overrides}
-        if folder.tokenizer is None or (folder.vocabulary is not None and "compat" in arguments):
-            assert folder.vocabulary is not None
-            return cls(folder.vocabulary, **arguments)
+        # Settings that were left in a config from another tokenizer; transformers reads over them as well.
+        settings = {name: value for name, value in settings.items() if name not in BYTE_LEVEL}
+        if folder.tokenizer is None or (folder.vocabulary is not None and "compat" in {**settings, **overrides}):
+            return cls._from_vocabulary(folder, {**settings, **overrides})
         rust = open_rust_tokenizer(folder.tokenizer)
         rules = settings_of(rust)
         if rules is None:
             raise CheckpointError(
-                f"{folder.tokenizer}: not BERT's WordPiece, the only one in Python; load it by ElectraTokenizerFast"
+                f"{folder.tokenizer}: by its {', '.join(unlike_bert(rust))} not BERT's WordPiece, "
+                "the only one in Python; load it by ElectraTokenizerFast"
             )
-        arguments = {**rules.as_config(), "clean_up_tokenization_spaces": cleans_up(rust), **arguments}
-        tokenizer = cls(rust.get_vocab(with_added_tokens=False), **arguments)
-        for _, token in sorted(rust.get_added_tokens_decoder().items()):
-            tokenizer.add_tokens([token], special_tokens=token.special)
-        return tokenizer
+        own = {**rules.as_config(), "clean_up_tokenization_spaces": cleans_up(rust)}
+        settings.pop("clean_up_tokenization_spaces", None)  # the decoder says it
+        names = {**guess_special_tokens(rust), **rules.special_tokens}
+        arguments = {**names, **own, **settings, **overrides}
+        added = rust.get_added_tokens_decoder()
+        return cls._from_pieces(
+            rust.get_vocab(with_added_tokens=False), folder, arguments, added, rules.special_tokens["unk_token"]
+        )
 
     def _set_template(self, cls_token: str, sep_token: str) -> None:
         cast("PythonBackend", self._own_backend()).set_template(cls_token, sep_token)
@@ -131,4 +147,7 @@ class ElectraTokenizer(TokenizerBase):
         )
         for _, token in sorted(self.added_tokens_decoder.items()):
             rust.add_special_tokens([token]) if token.special else rust.add_tokens([token])
+        if self.cls_token and self.sep_token:
+            ids = {token: self.convert_tokens_to_ids(token) for token in (self.cls_token, self.sep_token)}
+            set_template(rust, ids, self.cls_token, self.sep_token)
         return rust

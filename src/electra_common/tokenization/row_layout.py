@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from electra_common.tokenization.backend import Encoding
-
-_PROBE: Final = "a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +37,6 @@ class RowLayout:
             pieces = [Piece(*part) for part in group]
             self.pieces += pieces if sequence is None else pieces[:1]
         self.has_zero_types = all(piece.token_type_id == 0 for piece in self.pieces)
-
-    @staticmethod
-    def probe(is_pair: bool) -> Any:
-        """Return what to encode in order to see the layout."""
-        return (_PROBE, _PROBE) if is_pair else _PROBE
 
     def ids(self, *sequences: Sequence[int]) -> list[int]:
         """Return a row of ids, special tokens included."""

@@ -15,7 +15,7 @@ _NOT_SET = object()
 
 
 class Runner:
-    """A backend and what it is set to, which is the same for all who use it.
+    """A backend and what it is set to, which is the same for all who use it: a backend has one runner.
 
     Args:
         backend: must not be set by anyone else.
@@ -25,6 +25,9 @@ class Runner:
         self.backend = backend
         self._lock = threading.Lock()
         self._cut: Any = _NOT_SET
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runner, (self.backend,)  # the lock is this process's
 
     def run(self, texts: Sequence[Any], options: CallOptions, *, with_offsets: bool) -> list[Encoding]:
         """Encode texts, or pairs of them as tuples: one row each, with overflow inside.
@@ -40,7 +43,9 @@ class Runner:
                     row = texts[0]
                     first, second = row if is_pair(row) and None not in row else (row, None)
                     return [backend.encode(first, second, options.is_split_into_words, options.add_special_tokens)]
-                encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
+                # The fast way leaves the types of a pair's overflow 0.
+                is_fast = not with_offsets and not (options.overflow and any(map(is_pair, texts)))
+                encode = backend.encode_batch_fast if is_fast else backend.encode_batch
                 return encode(texts, options.is_split_into_words, options.add_special_tokens)
             except (TypeError, ValueError) as error:
                 raise explain(texts, is_split_into_words=options.is_split_into_words) or error from None
@@ -49,18 +54,33 @@ class Runner:
                     raise
                 raise ValueError(_refusal(error, options.cut)) from None
 
+    def template(self, *, is_pair: bool) -> Encoding:
+        """Return a row of one token, or of a pair of one each, with what stands around; no text is sure to give one."""
+        backend: Any = self.backend
+        with self._lock:
+            self._cut_to(None)
+            kind = type(backend.encode("", None, False, False))
+            tokens = [kind() for _ in range(1 + is_pair)]
+            for type_id, token in enumerate(tokens):
+                token.pad(1, direction="right", pad_id=0, pad_type_id=type_id, pad_token="a")
+            row: Encoding = backend.post_process(*tokens)
+            return row
+
     def _set(self, texts: Sequence[Any], options: CallOptions) -> None:
         backend, cut = self.backend, options.cut
         if backend.encode_special_tokens != options.split_special_tokens:
             backend.encode_special_tokens = options.split_special_tokens
         if cut is not None:
             self._check_cut(texts, options, cut)
+        self._cut_to(cut)
+
+    def _cut_to(self, cut: Cut | None) -> None:
         if cut == self._cut:
             return
         if cut is None:
-            backend.no_truncation()
+            self.backend.no_truncation()
         else:
-            backend.enable_truncation(cut.max_length, stride=cut.stride, strategy=cut.strategy, direction=cut.side)
+            self.backend.enable_truncation(cut.max_length, stride=cut.stride, strategy=cut.strategy, direction=cut.side)
         self._cut = cut
 
     def _check_cut(self, texts: Sequence[Any], options: CallOptions, cut: Cut) -> None:
@@ -68,8 +88,7 @@ class Runner:
         special = self.backend.num_special_tokens_to_add(bool(pairs)) if options.add_special_tokens else 0
         check_room(cut, special)
         if pairs and cut.stride:
-            self.backend.no_truncation()
-            self._cut = None
+            self._cut_to(None)
             room = cut.max_length - special
             check_windows(self.backend, pairs, cut, room, is_split_into_words=options.is_split_into_words)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from electra_common.tokenization.call_options import TRUNCATION, Fill
-from electra_common.tokenization.columns import ATTENTION_MASK, INPUT_IDS, Padding
+from electra_common.tokenization.columns import ATTENTION_MASK, INPUT_IDS, OFFSET_MAPPING, Padding, filled
 from electra_common.tokenization.python.truncation import longest_first_lengths
 
 Ids = list[int]
@@ -58,7 +58,9 @@ def _cut(ids: Ids, count: int, stride: int, side: str) -> tuple[Ids, Ids]:
 def pad_columns(
     columns: Mapping[str, Sequence[Any]], *, fill: Fill | None, padding: Padding, with_mask: bool
 ) -> dict[str, list[Any]]:
-    """Fill every column that has a place for each token; ``columns`` hold one list for each row.
+    """Fill the columns that have a place for each token; ``columns`` hold one list for each row.
+
+    Labels are filled with what the models ignore. Columns of other names are left alone.
 
     Raises:
         ValueError: columns differ in their number of rows.
@@ -67,21 +69,24 @@ def pad_columns(
     if wrong := {name: len(column) for name, column in columns.items() if len(column) != rows}:
         raise ValueError(f"input_ids has {rows} rows, other columns have not: {wrong}")
     lengths = [len(row) for row in columns[INPUT_IDS]]
-    result = {
-        name: [list(row) if isinstance(row, tuple) else row for row in column] for name, column in columns.items()
-    }
+    result = {name: list(column) for name, column in columns.items()}
+    if OFFSET_MAPPING in result:
+        result[OFFSET_MAPPING] = [_spans(row) for row in result[OFFSET_MAPPING]]
     if with_mask and ATTENTION_MASK not in result:
         result[ATTENTION_MASK] = [[1] * length for length in lengths]
     if fill is None:
         return result
     width = fill.width(max(lengths, default=0))
     for name, column in result.items():
+        blank = padding.value(name)
         # A label for a row, or a list of another length, is no column of tokens.
-        if all(isinstance(row, list) and len(row) == length for row, length in zip(column, lengths, strict=True)):
-            result[name] = [_fill(row, width, padding.value(name), fill.side) for row in column]
+        if blank is not None and all(
+            isinstance(row, list) and len(row) == length for row, length in zip(column, lengths, strict=True)
+        ):
+            result[name] = [filled(row, width, blank, fill.side) for row in column]
     return result
 
 
-def _fill(row: list[Any], width: int, value: Any, side: str) -> list[Any]:
-    blanks = [(0, 0) if row and isinstance(row[0], tuple) else value] * (width - len(row))
-    return row + blanks if side == "right" else blanks + row
+def _spans(row: Any) -> Any:
+    """Return offsets as a call gives them, as tuples."""
+    return [tuple(span) if isinstance(span, list) else span for span in row] if isinstance(row, list) else row

@@ -6,10 +6,11 @@ filling, tensors, alignment. Alignment is not computed by a call, but when it is
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from electra_common.tokenization.alignment import LazyRows
 from electra_common.tokenization.backend import Backend, Encoding
@@ -42,18 +43,6 @@ from electra_common.tokenization.tensors import as_tensor
 from electra_common.tokenization.token_table import TokenTable
 
 _MAX_REMEMBERED_CALLS: Final = 256
-_PLAIN: Final = CallOptions(
-    cut=None,
-    fill=None,
-    add_special_tokens=True,
-    is_split_into_words=False,
-    split_special_tokens=False,
-    fields=(),
-    overflow=False,
-    tensors=None,
-    warn_beyond=None,
-    is_plain=False,
-)
 
 
 class TextCalls(TokenTable):
@@ -82,19 +71,27 @@ class TextCalls(TokenTable):
         self.pad_token_type_id = pad_token_type_id
         self.split_special_tokens = split_special_tokens
         self.name_or_path = name_or_path
+        self._runner = Runner(backend)
         self._known_calls: dict[Any, CallOptions] = {}
         self._warned_of_length = False
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_runner"}  # its lock is this process's
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # a backend, and what it is set to, belongs to one tokenizer
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         if not name.startswith("_"):  # such as padding_side, which calls take as their default
-            self.__dict__["_known_calls"] = {}
+            self._forget()
 
     def _on_change(self) -> None:
-        for name in ("_runner", "_single_layout", "_pair_layout", "_padding", "_unfilled"):
+        if self._runner.backend is not self._backend:
+            self._runner = Runner(self._backend)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Give up what was worked out from settings and tokens."""
+        self.__dict__["_known_calls"] = {}
+        for name in ("_single_layout", "_pair_layout", "_padding", "_unfilled"):
             self.__dict__.pop(name, None)
 
     def __repr__(self) -> str:
@@ -163,6 +160,7 @@ class TextCalls(TokenTable):
             add_special_tokens, padding, truncation, max_length, stride, is_split_into_words, pad_to_multiple_of,
             padding_side, return_tensors, return_token_type_ids, return_attention_mask, return_overflowing_tokens,
             return_special_tokens_mask, return_offsets_mapping, return_length, verbose, split_special_tokens,
+            tuple(self.model_input_names),
         )  # fmt: skip
         options = self._known_calls.get(call) or self._resolve(call)
         if text_target is None and text is not None:
@@ -217,7 +215,7 @@ class TextCalls(TokenTable):
     def _resolve(self, call: tuple[Any, ...]) -> CallOptions:
         """Work out what the arguments of a call mean; the same arguments are asked about once."""
         (special, padding, truncation, max_length, stride, words, multiple, side, tensors, types, mask, overflow,
-         special_mask, offsets, length, verbose, split_special) = call  # fmt: skip
+         special_mask, offsets, length, verbose, split_special, names) = call  # fmt: skip
         cut, fill = resolve_cut_and_fill(
             padding=padding,
             truncation=truncation,
@@ -233,8 +231,8 @@ class TextCalls(TokenTable):
             raise ValueError("cannot fill rows: there is no padding token; set tokenizer.pad_token")
         wanted = {
             INPUT_IDS: True,
-            TOKEN_TYPE_IDS: TOKEN_TYPE_IDS in self.model_input_names if types is None else types,
-            ATTENTION_MASK: ATTENTION_MASK in self.model_input_names if mask is None else mask,
+            TOKEN_TYPE_IDS: TOKEN_TYPE_IDS in names if types is None else types,
+            ATTENTION_MASK: ATTENTION_MASK in names if mask is None else mask,
             SPECIAL_TOKENS_MASK: special_mask,
             OFFSET_MAPPING: offsets,
             LENGTH: length,
@@ -303,9 +301,9 @@ class TextCalls(TokenTable):
             self._warned_of_length = True
             warnings.warn(f"a row has {longest} tokens, the model takes {limit}; pass truncation=True", stacklevel=4)
 
-    @cached_property
-    def _runner(self) -> Runner:
-        return Runner(self._backend)
+    def row_layout(self, texts: int) -> RowLayout:
+        """Return where special tokens stand in a row of one text, or of two."""
+        return self._single_layout if texts == 1 else self._pair_layout
 
     @cached_property
     def _padding(self) -> Padding:
@@ -317,15 +315,11 @@ class TextCalls(TokenTable):
 
     @cached_property
     def _single_layout(self) -> RowLayout:
-        return self._probe_layout(is_pair=False)
+        return RowLayout(self._runner.template(is_pair=False))
 
     @cached_property
     def _pair_layout(self) -> RowLayout:
-        return self._probe_layout(is_pair=True)
-
-    def _probe_layout(self, *, is_pair: bool) -> RowLayout:
-        (row,) = self._runner.run([RowLayout.probe(is_pair)], _PLAIN, with_offsets=False)
-        return RowLayout(row)
+        return RowLayout(self._runner.template(is_pair=True))
 
 
 def _align(runner: Runner, options: CallOptions, frame: Frame, text: Any) -> list[Encoding]:

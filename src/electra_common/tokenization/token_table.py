@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, overload
 
 from tokenizers import AddedToken
@@ -63,7 +64,12 @@ class TokenTable:
         return self._backend.get_vocab_size(with_added_tokens=False)
 
     def __len__(self) -> int:
-        return self._backend.get_vocab_size(with_added_tokens=True)
+        """Return the highest id and 1, the rows of embeddings that a model needs, even where ids are left out."""
+        return max(self._last_piece, max(self._backend.get_added_tokens_decoder(), default=-1)) + 1
+
+    @cached_property
+    def _last_piece(self) -> int:
+        return max(self._backend.get_vocab(with_added_tokens=False).values(), default=-1)
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -94,14 +100,27 @@ class TokenTable:
             new_tokens: texts, or ``tokenizers.AddedToken`` for those that take white space along, stand for whole
                 words only, or are matched in the text as it was before normalisation.
             special_tokens: match them in the text as it was, and count them as special.
+
+        Raises:
+            ValueError: ids are left out below the last piece's, so that a new token would get one that is taken.
         """
         tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
         if not tokens:
             return 0
+        self._check_next_id(tokens)
         backend = self._own_backend()
         count = backend.add_special_tokens(tokens) if special_tokens else backend.add_tokens(tokens)
         self._on_change()
         return count
+
+    def _check_next_id(self, tokens: Iterable[str | AddedToken]) -> None:
+        if self._last_piece < self.vocab_size:
+            return
+        if all(self._backend.token_to_id(_content(token)) is not None for token in tokens):
+            return
+        last = max(self._backend.get_added_tokens_decoder(), default=-1)
+        if (index := max(self.vocab_size, last + 1)) <= self._last_piece:
+            raise ValueError(f"a new token would get the id {index}, which {self._backend.id_to_token(index)!r} has")
 
     # Special tokens ---------------------------------------------------------------------------------------------------
 
@@ -116,28 +135,36 @@ class TokenTable:
             replace_additional_special_tokens: forget the earlier ones, rather than add to them.
 
         Raises:
-            ValueError: a name that no special token has.
+            ValueError: a name that no special token has, or what is no token. Then nothing was changed.
         """
+        for name, value in special_tokens_dict.items():
+            _check_special(name, value)
+        named, additional = dict(self._special), self._additional
         new: list[str | AddedToken] = []
         for name, value in special_tokens_dict.items():
             if name in _ADDITIONAL:
-                kept = [] if replace_additional_special_tokens else self._additional
-                self._additional = list(dict.fromkeys([*kept, *map(_content, value)]))
+                kept = [] if replace_additional_special_tokens else additional
+                additional = list(dict.fromkeys([*kept, *map(_content, value)]))
                 new += value
-            elif name not in special.NAMES:
-                raise ValueError(
-                    f"no special token is called {name!r}; known: {', '.join((*special.NAMES, *_ADDITIONAL))}"
-                )
             elif value is None:
-                self._special.pop(name, None)
+                named.pop(name, None)
             else:
-                self._special[name] = _content(value)
+                named[name] = _content(value)
                 new.append(value)
-        count = self.add_tokens([_as_special(token) for token in new], special_tokens=True)
+        count = self.add_tokens(self._as_special(new), special_tokens=True)
+        self._special, self._additional = named, additional
         if {"cls_token", "sep_token"} & set(special_tokens_dict) and self.cls_token and self.sep_token:
             self._set_template(self.cls_token, self.sep_token)
         self._on_change()
         return count
+
+    def _as_special(self, tokens: Iterable[str | AddedToken]) -> list[AddedToken]:
+        """A text becomes a special token that is matched as it stands; one that is special already stays as it is."""
+        known = {t.content: t for t in self._backend.get_added_tokens_decoder().values() if t.special}
+        return [
+            known.get(token, AddedToken(token, special=True, normalized=False)) if isinstance(token, str) else token
+            for token in tokens
+        ]
 
     def _set_template(self, cls_token: str, sep_token: str) -> None:
         """Put these around texts, where the rules are WordPiece's; a ``tokenizer.json`` keeps its own."""
@@ -235,10 +262,16 @@ class TokenTable:
         return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in as_lists(sequences)]
 
 
+def _check_special(name: str, value: Any) -> None:
+    """Refuse a name that no special token has, and what is no token, or no list of them."""
+    if name in _ADDITIONAL:
+        if not isinstance(value, list | tuple) or not all(isinstance(token, str | AddedToken) for token in value):
+            raise ValueError(f"{name} must be a list of texts or AddedTokens, found {value!r:.80}")
+    elif name not in special.NAMES:
+        raise ValueError(f"no special token is called {name!r}; known: {', '.join((*special.NAMES, *_ADDITIONAL))}")
+    elif not isinstance(value, str | AddedToken | None):
+        raise ValueError(f"{name} must be a text, an AddedToken or None, found {value!r:.80}")
+
+
 def _content(token: str | AddedToken) -> str:
     return token.content if isinstance(token, AddedToken) else token
-
-
-def _as_special(token: str | AddedToken) -> AddedToken:
-    """A text becomes a special token that is matched as it stands."""
-    return token if isinstance(token, AddedToken) else AddedToken(token, special=True, normalized=False)

@@ -22,6 +22,9 @@ KINDS: Final = ("wordpiece", "bpe")
 # BERT's order: the padding token has id 0.
 SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _BYTES: Final = 256
+# The library sets memory aside for as many tokens as it is asked for, whatever the text.
+_MOST_TOKENS: Final = 10_000_000
+_HIGHEST_COUNT: Final = (1 << 64) - 1
 
 Lines = Callable[[], Iterable[str]]
 
@@ -52,6 +55,10 @@ def train_tokenizer(
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, found {kind!r}")
+    if size > _MOST_TOKENS:
+        raise ValueError(f"size {size} is above {_MOST_TOKENS}, the most that a vocabulary may have")
+    if not 0 <= min_frequency <= _HIGHEST_COUNT:
+        raise ValueError(f"min_frequency must be from 0 to {_HIGHEST_COUNT}, found {min_frequency}")
     if kind == "bpe":
         tokenizer = _train_bpe(lines, size, min_frequency)
     else:

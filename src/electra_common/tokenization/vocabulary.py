@@ -11,12 +11,14 @@ from typing import Final
 from electra_common.weights.errors import CheckpointError
 
 MAX_VOCABULARY_BYTES: Final = 64 << 20
+MAX_GAPS: Final = 1_000_000  # ids without a piece in what is no vocab.txt; each takes a line when it is saved
 
 
 def read_vocabulary(file: str | Path) -> dict[str, int]:
     """Read ``vocab.txt``. A byte order mark and the carriage return of Windows' line ends are not part of a piece.
 
-    Where a piece is repeated the last line counts, as in transformers, and one warning says so.
+    Where a piece is repeated the last line counts, as in transformers, and one warning says so. The lines before it
+    keep their ids: each is the text, a line end and its id, which no text to be tokenized is cut into.
 
     Raises:
         CheckpointError: the file cannot be read, is empty, too large or not UTF-8; the line is named.
@@ -25,32 +27,63 @@ def read_vocabulary(file: str | Path) -> dict[str, int]:
     try:
         if path.stat().st_size > MAX_VOCABULARY_BYTES:
             raise CheckpointError(f"{path}: over {MAX_VOCABULARY_BYTES >> 20} MiB, too large for a vocabulary")
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read as a vocabulary: {error.strerror or error}") from None
     try:
-        lines = content.decode("utf-8").split("\n")
+        lines = _lines(content)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise CheckpointError(f"{path}: line {line} is not UTF-8; expected one piece a line, in UTF-8") from None
-    if lines[-1] == "":
-        lines.pop()  # behind the final line end
     if not lines:
         raise CheckpointError(f"{path}: is empty; expected one piece a line")
-    vocabulary = {line.removesuffix("\r"): index for index, line in enumerate(lines)}
-    if len(vocabulary) < len(lines):
-        _warn_of_repetition(path, lines, vocabulary)
-    return vocabulary
+    last = {line: index for index, line in enumerate(lines)}
+    if len(last) < len(lines):
+        _warn_of_repetition(path, lines, last)
+    return _numbered(lines, last)
 
 
-def _warn_of_repetition(path: Path, lines: list[str], vocabulary: Mapping[str, int]) -> None:
-    first = next(index for index, line in enumerate(lines) if vocabulary[line.removesuffix("\r")] != index)
-    piece = lines[first].removesuffix("\r")
+def _lines(content: bytes) -> list[str]:
+    lines = content.removeprefix(codecs.BOM_UTF8).decode("utf-8").split("\n")
+    if lines[-1] == "":
+        lines.pop()  # behind the final line end
+    return [line.removesuffix("\r") for line in lines]
+
+
+def _numbered(lines: list[str], last: Mapping[str, int]) -> dict[str, int]:
+    return {line if last[line] == index else _shadowed(line, index): index for index, line in enumerate(lines)}
+
+
+def _shadowed(line: str, index: int) -> str:
+    """Return the name of a line that a later one repeats. Words hold no line ends, so it is found in no text."""
+    return f"{line}\n{index}"
+
+
+def _warn_of_repetition(path: Path, lines: list[str], last: Mapping[str, int]) -> None:
+    first = next(index for index, line in enumerate(lines) if last[line] != index)
+    piece = lines[first]
     warnings.warn(
-        f"{path}: {len(lines) - len(vocabulary)} pieces are repeated, such as {piece!r} in lines {first + 1} and "
-        f"{vocabulary[piece] + 1}; the last one counts",
+        f"{path}: {len(lines) - len(last)} pieces are repeated, such as {piece!r} in lines {first + 1} and "
+        f"{last[piece] + 1}; the last one counts",
         stacklevel=4,
     )
+
+
+def without_gaps(vocabulary: Mapping[str, int]) -> dict[str, int]:
+    """Return a vocabulary with a name for each id up to the highest, so that a new token gets none that is taken.
+
+    The names hold blanks, which words do not, so they are found in no text.
+
+    Raises:
+        CheckpointError: there are more gaps than any vocabulary has.
+    """
+    pieces, ids = dict(vocabulary), set(vocabulary.values())
+    size = max(ids, default=-1) + 1
+    if size - len(ids) > MAX_GAPS:
+        raise CheckpointError(f"the vocabulary: {len(pieces)} pieces have ids up to {size - 1}; too many are left out")
+    if size > len(ids):
+        pieces |= {f"[unused id {index}]": index for index in range(size) if index not in ids}
+    return pieces
 
 
 def check_special_tokens(vocabulary: Mapping[str, int], tokens: Iterable[str], source: str) -> None:
@@ -68,7 +101,7 @@ def check_special_tokens(vocabulary: Mapping[str, int], tokens: Iterable[str], s
 
 
 def vocabulary_bytes(vocabulary: Mapping[str, int], source: str) -> bytes:
-    """Return the content of ``vocab.txt``.
+    """Return the content of ``vocab.txt``, of which :func:`read_vocabulary` makes the same vocabulary.
 
     Raises:
         CheckpointError: the ids have gaps, or a piece holds a line end, which a text file cannot say.
@@ -76,6 +109,9 @@ def vocabulary_bytes(vocabulary: Mapping[str, int], source: str) -> bytes:
     pieces = sorted(vocabulary, key=vocabulary.__getitem__)
     if [vocabulary[piece] for piece in pieces] != list(range(len(pieces))):
         raise CheckpointError(f"{source}: ids of the vocabulary are not 0 to {len(pieces) - 1}; it fits no vocab.txt")
-    if any("\n" in piece or piece.endswith("\r") for piece in pieces):
+    texts = [piece.removesuffix(_shadowed("", index)) for index, piece in enumerate(pieces)]
+    content = "".join(f"{text}\n" for text in texts).encode()
+    lines = _lines(content)
+    if _numbered(lines, {line: index for index, line in enumerate(lines)}) != vocabulary:
         raise CheckpointError(f"{source}: a piece of the vocabulary holds a line end; it fits no vocab.txt")
-    return "".join(f"{piece}\n" for piece in pieces).encode()
+    return content

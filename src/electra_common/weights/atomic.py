@@ -62,13 +62,11 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``target`` that takes its place when the block ends without an error.
 
     Raises:
-        CheckpointError: the target holds files already and ``overwrite`` is off, this program runs in it, or it cannot
-            be written; or the system has refused the block a file elsewhere, which is then named instead of the target.
+        CheckpointError: the target holds files already and ``overwrite`` is off, it is a file or a link, this program
+            runs in it, or it cannot be written; or the system has refused the block a file elsewhere, which is then
+            named instead of the target.
     """
-    if _is_run_in(target):
-        raise CheckpointError(f"{target}: this program runs in it, so it cannot be replaced; choose another folder")
-    if target.exists() and not overwrite and not (target.is_dir() and not any(target.iterdir())):
-        raise CheckpointError(f"{target}: exists already; choose another name or ask to overwrite it")
+    _check_target(target, overwrite=overwrite)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -79,6 +77,16 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise CheckpointError(f"{target}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if _is_run_in(target):
+        raise CheckpointError(f"{target}: this program runs in it, so it cannot be replaced; choose another folder")
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        what = "a link" if target.is_symlink() else "no folder"
+        raise CheckpointError(f"{target}: exists already and is {what}, so it is not replaced; choose another name")
+    if target.exists() and any(target.iterdir()) and not overwrite:
+        raise CheckpointError(f"{target}: exists already; choose another name or ask to overwrite it")
 
 
 def holds(outer: Path, inner: Path) -> bool:

@@ -1,14 +1,17 @@
 """The log of metrics: appended to, read back, taken back where a run goes on, and shown by TensorBoard."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from electra_common.pretraining.metrics_log import METRICS_FILE, MetricsLog, read_metrics
+from electra_common.weights.errors import CheckpointError
 
 
 def write(folder, *steps, **options):
@@ -119,6 +122,25 @@ def test_values_that_are_not_finite_or_of_no_split_are_refused(tmp_path):
         with pytest.raises(ValueError, match="split must be one of train, held-out"):
             log.write(3, "test", {"loss": 1.0})
     assert steps_of(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk")
+@pytest.mark.parametrize("full", ["log", "events"])
+def test_a_full_disk_is_told_once_by_the_file_and_leaves_none_open(tmp_path, full):
+    """What could not be written is tried again when a file is closed."""
+    streams = {}
+
+    def write_until_it_is_full():
+        with open("/dev/full", "wb") as disk, MetricsLog(tmp_path) as log:
+            log.write(1, "train", {"loss": 2.0})
+            streams.update(log=log._stream, events=log._events._stream)
+            os.dup2(disk.fileno(), streams[full].fileno())
+            log.write(2, "train", {"loss": 1.0})
+
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: cannot be written: No space left on device"):
+        write_until_it_is_full()
+    assert [stream.closed for stream in streams.values()] == [True, True]
+    assert steps_of(tmp_path) == [(step, "train") for step in ((1,) if full == "log" else (1, 2))]
 
 
 # TensorBoard ----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from electra_common import ElectraTokenizerFast
+from electra_common.pretraining import block_work
 from electra_common.pretraining.documents import ReadingOptions, Source, read_blocks
 from electra_common.pretraining.encoding import CorpusEncoder
 from electra_common.pretraining.folder_lock import lock_folder
@@ -264,6 +266,23 @@ def test_a_process_that_is_ended_from_outside_is_told(corpus, prepared, tmp_path
         prepare(corpus, tmp_path / "killed", workers=2, report=report)
     prepare(corpus, tmp_path / "killed")
     assert contents(tmp_path / "killed") == contents(prepared)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no such mask")
+def test_an_interrupt_waits_until_processes_are_begun_and_they_do_not_hear_it(monkeypatch):
+    begun = []
+
+    def submit(function, block):
+        os.kill(os.getpid(), signal.SIGINT)
+        begun.append((block.place, signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+    pool = SimpleNamespace(submit=submit, shutdown=lambda **_: begun.append("shut down"))
+    monkeypatch.setattr(block_work, "ProcessPoolExecutor", lambda *_: nullcontext(pool))
+    before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.raises(KeyboardInterrupt):
+        next(block_work.work_in_order(iter([SimpleNamespace(place=7)] * 2), None, 2))
+    assert begun == [(7, True), "shut down"]
+    assert (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
 
 
 def is_running(process):

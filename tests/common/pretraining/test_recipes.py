@@ -1,8 +1,12 @@
 """Recipes: the published runs with all their values, and errors that say what is meant."""
 
+from dataclasses import fields
+
 import pytest
 
-from electra_common.pretraining.recipes import load_recipe, recipe_from, recipe_names
+from electra_common.pretraining.masking import MaskingRules
+from electra_common.pretraining.objective import PretrainingObjective
+from electra_common.pretraining.recipes import Recipe, load_recipe, recipe_from, recipe_names
 
 # Paper, table 6, and the commented block of Google's configuration (steps of the ++ models: Google's README).
 PUBLISHED = {
@@ -14,6 +18,19 @@ PUBLISHED = {
     "base++":      (12,    768,   3072, 12,   768,  256,  1024,  4,   0.15, 2e-4, 10_000,  256,  512, 4_000_000, 79),
     "large-400k":  (24,   1024,   4096, 16,  1024,  256,  1024,  4,   0.25, 2e-4, 10_000, 2048,  512,   400_000, 130),
     "large-1.75m": (24,   1024,   4096, 16,  1024,  256,  1024,  4,   0.25, 2e-4, 10_000, 2048,  512, 1_750_000, 130),
+}  # fmt: skip
+# The same in all of them; of Google's, only the masking is another one (docs/fidelity).
+COMMON = {
+    "max_position_embeddings": 512, "dropout": 0.1, "masking": "without-replacement", "initializer_range": 0.02,
+    "positions": "drawn", "decay_power": 1.0, "weight_decay": 0.01, "adam_beta_1": 0.9, "adam_beta_2": 0.999,
+    "adam_epsilon": 1e-6, "clip_norm": 1.0, "discriminator_weight": 50.0, "generator_weight": 1.0, "temperature": 1.0,
+    "disallow_correct": False, "generator": "own", "ties_embeddings": True, "objective": "electra",
+}  # fmt: skip
+OWN = {
+    "summary", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "generator_hidden_size", "generator_num_hidden_layers", "generator_num_attention_heads",
+    "generator_intermediate_size", "max_length", "mask_probability", "learning_rate", "warmup_steps", "steps",
+    "batch_size",
 }  # fmt: skip
 SPECIAL_IDS = {"[PAD]": 0, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
 
@@ -32,9 +49,40 @@ def test_a_published_run_has_its_published_values(name):
     assert found == PUBLISHED[name]
     assert generator.num_hidden_layers == discriminator.num_hidden_layers
     assert generator.embedding_size == discriminator.embedding_size
-    assert (recipe.adam_beta_1, recipe.adam_beta_2, recipe.adam_epsilon) == (0.9, 0.999, 1e-6)
-    assert (recipe.weight_decay, recipe.dropout, recipe.clip_norm) == (0.01, 0.1, 1.0)
-    assert (recipe.discriminator_weight, recipe.generator_weight, recipe.temperature) == (50.0, 1.0, 1.0)
+    assert {field: value for field, value in recipe.as_dict().items() if field not in OWN} == COMMON
+
+
+def test_sizes_and_start_of_both_networks_are_the_recipes():
+    recipe = load_recipe("small").with_changes(
+        ["max_position_embeddings=130", "initializer_range=0.05", "dropout=0.3", "generator_num_hidden_layers=5"]
+    )
+    for config in recipe.configs(97, pad_token_id=11):
+        assert (config.vocab_size, config.pad_token_id, config.max_position_embeddings) == (97, 11, 130)
+        assert config.initializer_range == 0.05
+        assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.3, 0.3)
+    assert [config.num_hidden_layers for config in recipe.configs(97)] == [12, 5]
+
+
+CHANGED = {
+    "discriminator_weight": 7.0, "generator_weight": 3.0, "temperature": 2.0, "disallow_correct": True,
+    "generator": "tied", "ties_embeddings": False, "objective": "mlm",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_each_field_of_the_objective_reaches_it(name):
+    assert {field.name for field in fields(PretrainingObjective)} == CHANGED.keys()
+    recipe = Recipe(**{**load_recipe("small").as_dict(), name: CHANGED[name]})
+    assert recipe.pretraining_objective() == PretrainingObjective(**{name: CHANGED[name]})
+
+
+def test_the_rules_of_masking_are_the_recipes():
+    recipe = load_recipe("nano").with_changes(["mask_probability=0.2", "max_length=41", "masking=google"])
+    expected = MaskingRules(
+        probability=0.2, slots=8, mask_id=103, never_masked=frozenset({0, 101, 102, 103}), vocab_size=104,
+        method="google",
+    )  # fmt: skip
+    assert recipe.masking_rules(104, SPECIAL_IDS) == expected
 
 
 def test_every_recipe_states_its_own_values():

@@ -2,14 +2,19 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from electra_common import CheckpointError
-from electra_common.pretraining.processes import Processes
+from electra_common.pretraining.flops import step_flops
+from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
+from electra_common.pretraining.processes import AnotherProcessFailedError, Processes
 from electra_common.pretraining.run import open_run
-from electra_common.pretraining.run_folder import read_run
-from support.pretraining_runs import prepare_tiny_corpus, tiny_settings
+from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from support.pretraining_runs import LENGTH, prepare_tiny_corpus, tiny_settings
+from support.threaded_processes import run_everywhere
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +28,25 @@ def own_data(data, tmp_path):
     return shutil.copytree(data, tmp_path / "data")
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that a run tells speeds by; it stands still unless a test moves it."""
+    found = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("electra_common.pretraining.reporting.time", SimpleNamespace(perf_counter=lambda: found.now))
+    return found
+
+
+def opened(settings, processes=None, quiet=True):
+    return open_run(settings, framework="pt", version="1", processes=processes or Processes(), quiet=quiet)
+
+
 def start(settings, quiet=True):
-    with open_run(settings, framework="pt", version="1", processes=Processes(), quiet=quiet):
+    with opened(settings, quiet=quiet):
         pass
+
+
+def no_model(folder):
+    """Write nothing in the place of a model."""
 
 
 def change(file, **values):
@@ -116,3 +137,156 @@ def test_where_a_run_once_started_may_be_left_out_and_fields_that_are_new_have_t
 def test_an_adam_to_leave_aside_needs_weights_that_it_comes_with(tmp_path):
     with pytest.raises(ValueError, match="fresh_optimizer needs start_from"):
         tiny_settings(tmp_path, tmp_path, fresh_optimizer=True)
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_the_folder_is_made(data, tmp_path):
+    with pytest.raises(ValueError, match=r"a batch of 8 does not divide into 1 process\(es\) of 7 micro-batch\(es\)"):
+        start(tiny_settings(data, tmp_path / "run", accumulation=7))
+    assert not (tmp_path / "run").exists()
+
+
+# What recipe and settings decide --------------------------------------------------------------------------------------
+
+
+def test_schedule_and_masking_are_the_recipes(data, tmp_path):
+    changes = ("learning_rate=0.5", "warmup_steps=4", "steps=10", "decay_power=2.0", "masking=google")
+    with opened(tiny_settings(data, tmp_path / "run", *changes)) as run:
+        found = [run.learning_rate(step) for step in (1, 3, 7, 9)]
+        assert found == pytest.approx([0.5 * 0.8**2 / 2, 0.5 * 0.6**2, 0.5 * 0.2**2, 0.0])
+        assert run.rules.method == "google"
+
+
+def test_as_many_checkpoints_stay_as_are_asked_for(data, tmp_path):
+    with opened(tiny_settings(data, tmp_path / "run", keep=2)) as run:
+        for step in range(5):
+            run.finish_step(step, 1)
+            run.save(no_model, dict)
+    assert [item.name for item in list_checkpoints(tmp_path / "run")] == ["step-00000004", "step-00000005"]
+
+
+@pytest.mark.parametrize("tensorboard", [True, False])
+def test_event_files_are_written_where_they_are_asked_for(data, tmp_path, tensorboard):
+    with opened(tiny_settings(data, tmp_path / "run", tensorboard=tensorboard)) as run:
+        run.finish_step(0, 1)
+        run.log({"loss": 2.0})
+        run.log_evaluation({"auc": 0.75})
+    written = [file.read_bytes() for file in (tmp_path / "run").glob("tensorboard/*")]
+    assert [b"loss/train" in content and b"auc/held-out" in content for content in written] == [True] * tensorboard
+
+
+# How fast it goes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_share_of_the_peak_is_of_what_all_processes_could_reach(data, tmp_path, clock, count):
+    processes = Processes(count, (0,), lambda values: np.full_like(values, values[0]))  # all say the same
+    settings = tiny_settings(data, tmp_path / "run")
+    with opened(settings, processes) as run:
+        run.expect_speed(1e9)
+        for step in range(3):
+            run.finish_step(step, 50)
+        clock.now += 0.25
+        run.log({"loss": 2.0})
+        objective, slots = settings.recipe.pretraining_objective(), run.rules.slots
+        flops = step_flops(*run.configs, objective, rows=8, length=LENGTH, slots=slots)
+    measured = read_metrics(tmp_path / "run")[-1].metrics
+    assert measured["share_of_peak"] == pytest.approx(3 * flops / 0.25 / (1e9 * count))
+    assert measured["tokens_per_second"] == pytest.approx(3 * 50 / 0.25)
+
+
+def test_time_for_evaluations_and_checkpoints_is_no_time_of_training(data, tmp_path, clock):
+    def write_slowly(folder):
+        clock.now += 1000
+
+    with opened(tiny_settings(data, tmp_path / "run")) as run:
+        for step in range(3):
+            clock.now += 2
+            run.finish_step(step, 50)
+            run.log({"loss": 2.0})
+            if step == 0:
+                clock.now += 1000
+                run.log_evaluation({"auc": 0.75})
+            else:
+                run.save(write_slowly, dict)
+    speeds = [entry.metrics["tokens_per_second"] for entry in read_metrics(tmp_path / "run") if entry.split == "train"]
+    assert speeds == pytest.approx([25.0] * 3)
+
+
+# Several processes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "name"),
+    [
+        ((), {"seed": 3}, "seed"),
+        (("learning_rate=1e-4",), {}, "recipe"),
+        ((), {"start_from": "elsewhere"}, "start_from"),
+        ((), {"accumulation": 2}, "accumulation"),
+        ((), {"precision": "bfloat16"}, "precision"),
+        ((), {"log_every": 5}, "log_every"),
+        ((), {"save_every": 4}, "save_every"),
+        ((), {"evaluate_every": 5}, "evaluate_every"),
+        ((), {"evaluation_examples": 12}, "evaluation_examples"),
+        ((), {"stop_at": 7}, "stop_at"),
+        ((), {"compile": True}, "compile"),
+        ((), {"shard": True}, "shard"),
+    ],
+)
+def test_processes_that_were_started_otherwise_are_refused(data, tmp_path, changes, options, name):
+    def open_in(number, processes):
+        unlike = tiny_settings(data, tmp_path / "run", *changes, **options)
+        with opened(unlike if number else tiny_settings(data, tmp_path / "run"), processes):
+            pass
+
+    speaker, other = run_everywhere(open_in, 2)
+    with pytest.raises(ValueError, match=f"^{name}: process 1 was started with another value than process 0; start"):
+        speaker()
+    with pytest.raises(AnotherProcessFailedError, match="process 0 of 2 failed, and tells why"):
+        other()
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_with_other_data_are_refused(data, own_data, tmp_path):
+    manifest = own_data / "manifest.json"
+    change(manifest, shards=json.loads(manifest.read_text())["shards"][:1])
+
+    def open_in(number, processes):
+        with opened(tiny_settings(own_data if number else data, tmp_path / "run"), processes):
+            pass
+
+    with pytest.raises(ValueError, match=r"^data: process 1 was started with another value"):
+        run_everywhere(open_in, 2)[0]()
+
+
+@pytest.mark.parametrize("failing", ["train", "held-out", "checkpoint"])
+def test_a_full_disk_of_the_first_process_ends_all_of_them(data, tmp_path, monkeypatch, failing):
+    """Between what each one tells they compute together, as divided networks do: none may wait there alone."""
+    written = MetricsLog.write
+
+    def write(log, step, split, metrics):
+        if split == failing:
+            raise CheckpointError("the disk is full")
+        written(log, step, split, metrics)
+
+    def fill_disk(folder):
+        if failing == "checkpoint":
+            raise CheckpointError("the disk is full")
+
+    def compute(number, processes):
+        with opened(tiny_settings(data, tmp_path / "run", "batch_size=9"), processes) as run:
+            run.finish_step(0, 1)
+            for tell in (
+                lambda: run.log({"loss": 2.0}),
+                lambda: run.log_evaluation({"auc": 0.75}),
+                lambda: run.save(fill_disk, dict),
+            ):
+                assert processes.gather(1.0) == [1.0] * 3
+                tell()
+
+    monkeypatch.setattr(MetricsLog, "write", write)
+    first, *others = run_everywhere(compute)
+    with pytest.raises(CheckpointError, match="the disk is full"):
+        first()
+    for other in others:
+        with pytest.raises(AnotherProcessFailedError, match="process 0 of 3 failed, and tells why"):
+            other()

@@ -87,6 +87,20 @@ def test_a_header_stays_one_whatever_names_it_has_and_whatever_is_asked_for_by_n
     assert answered(task, tmp_path / "in.csv") == (1, "txt,y,prediction,score\na,b,a,0\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("in.csv", "text,prediction\na,mine\n", "line 2: a column is called 'prediction'"),
+        ("in.tsv", "score\ttext\n7\ta\n", "line 2: a column is called 'score'"),
+        ("in.jsonl", '{"text": "a"}\n{"text": "b", "score": 7}\n', "line 2: a column is called 'score'"),
+    ],
+)
+def test_what_stands_where_answers_would_go_is_not_lost(tmp_path, name, content, place):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{name}, {place}, as that of the answers is; rename it"):
+        answered(TEXTS, tmp_path / name)
+
+
 def test_quotation_marks_that_are_plain_text_stay_so(tmp_path):
     (tmp_path / "in.tsv").write_text('index\tsentence\n0\t"wow", he\x85 said\n', encoding="utf-8")
     _, content = answered(

@@ -149,6 +149,15 @@ def test_epochs_are_passes_rounded_up(rows, epochs, steps):
     assert batches_of(rows_of(rows)).steps_for(epochs) == steps
 
 
+@pytest.mark.parametrize(("rows", "size", "passes"), [(33, 32, 30), (40, 8, 4), (7, 5, 6), (3, 8, 5), (1, 4, 9)])
+def test_a_pass_ends_in_the_update_that_holds_its_last_row(rows, size, passes):
+    found = batches_of(rows_of(rows), size=size)
+    last_rows = {-(-rows * number // size) for number in range(1, passes + 1)}
+    updates = found.steps_for(passes)
+    assert {update for update in range(1, updates + 1) if found.ends_epoch(update)} == last_rows
+    assert len(last_rows) == min(passes, updates)  # fewer only where several passes end in one update
+
+
 def test_nothing_to_train_on_is_refused():
     with pytest.raises(ValueError, match="no example to train on"):
         batches_of([])

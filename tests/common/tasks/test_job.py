@@ -28,6 +28,14 @@ def test_without_dev_examples_nothing_tells_which_model_is_better(tmp_path):
         make_job("classification", tmp_path, tmp_path / "out", seeds=(1, 1))
 
 
+def test_only_a_folder_that_is_there_can_be_resumed_whatever_it_holds_yet(tmp_path):
+    (tmp_path / "train.csv").write_text(ROW)
+    with pytest.raises(ValueError, match=r"out: no such folder, so no run to resume; is its name right\?"):
+        make_job("classification", tmp_path, tmp_path / "out", resume=True)
+    (tmp_path / "out").mkdir()
+    assert make_job("classification", tmp_path, tmp_path / "out", resume=True).resume
+
+
 def test_a_metric_of_another_kind_of_task_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "train.csv").write_text(ROW)
     choice = DataChoice(folder=tmp_path, changes={"metrics": ("accuracy", "pearson")})

@@ -3,17 +3,20 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from electra_common.embedded_model import embedded_folder
-from electra_common.pretraining.processes import Processes
+from electra_common.pretraining.metrics_log import read_metrics
+from electra_common.pretraining.processes import AnotherProcessFailedError, Processes
 from electra_common.tasks import work as work_module
 from electra_common.tasks.job import DataChoice, make_job
 from electra_common.tasks.result_file import read_record
 from electra_common.tasks.work import open_work
 from electra_common.weights.errors import CheckpointError
+from support.threaded_processes import run_everywhere
 
 ROWS = [{"text": f"word {number}", "label": "ab"[number % 2]} for number in range(7)]
 
@@ -112,6 +115,72 @@ def test_what_fails_on_test_does_not_cost_what_was_found_on_dev(tmp_path, model,
     with opened(job) as work, pytest.raises(ValueError, match="nobody knew"):
         carry_out(work)
     assert len((job.out / "seed-0" / "predictions.jsonl").read_text().splitlines()) == len(ROWS)
+
+
+# When dev is measured, and how fast it goes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"),
+    [(0, [2, 3, 5, 6, 7]), (3, [3, 6, 7])],  # five passes over seven rows, five in each update
+    ids=["passes", "updates"],
+)
+def test_dev_is_measured_where_passes_end_or_every_so_many_updates(tmp_path, model, every, expected):
+    job = classification(tmp_path, model, "batch_size=5", "epochs=5", evaluate_every=every)
+    with opened(job) as work:
+        run, found = next(runs := work.runs()), []
+        for step, _ in run.steps():
+            run.finish_step(step, 1)
+            found += [step + 1] if run.evaluates_now else []
+        runs.close()
+    assert found == expected
+
+
+def test_without_dev_nothing_is_measured(tmp_path, model):
+    job = classification(tmp_path, model)
+    (tmp_path / "dev.jsonl").unlink()
+    with opened(replace(job, files={"train": tmp_path / "train.jsonl"})) as work:
+        run = next(work.runs())
+        run.finish_step(run.steps_in_all - 1, 1)
+        assert run.logs_now
+        assert not run.evaluates_now
+
+
+def test_time_for_evaluations_models_and_checkpoints_is_no_time_of_training(tmp_path, model, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("electra_common.pretraining.reporting.time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def wait(value):
+        clock.now += 1000
+        return value
+
+    job = classification(tmp_path, model, "epochs=2")
+    with opened(job) as work:
+        run = next(runs := work.runs())
+        for step in range(4):
+            clock.now += 2
+            run.finish_step(step, 50)
+            run.log({"loss": 2.0})
+            if step == 0:  # the first is the best so far, and is kept
+                run.evaluate(always_first, wait)
+            elif step == 1:
+                run.evaluate(lambda rows: wait(always_first(rows)), no_model)
+            else:
+                run.save(wait, dict)
+        runs.close()
+    entries = read_metrics(job.out / "seed-0")
+    speeds = [entry.metrics["tokens_per_second"] for entry in entries if entry.split == "train"]
+    assert speeds == pytest.approx([25.0] * 4)
+
+
+@pytest.mark.parametrize("tensorboard", [True, False])
+def test_event_files_are_written_where_they_are_asked_for(tmp_path, model, tensorboard):
+    job = classification(tmp_path, model, tensorboard=tensorboard)
+    with opened(job) as work:
+        next(runs := work.runs()).log({"loss": 2.0})
+        runs.close()
+    written = [file.read_bytes() for file in job.out.glob("seed-0/tensorboard/*")]
+    assert [b"loss/train" in content for content in written] == [True] * tensorboard
 
 
 # Dev sets without answers ---------------------------------------------------------------------------------------------
@@ -240,6 +309,34 @@ def test_the_first_process_decides_which_model_is_best(tmp_path, model):
         run.evaluate(always_first, no_model)
         assert run.best == 0.25
         assert run.measure("dev", always_first).metrics["accuracy"] == pytest.approx(4 / 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "name"),
+    [
+        (("learning_rate=1e-4",), {}, "settings"),
+        ((), {"accumulation": 2}, "accumulation"),
+        ((), {"seeds": (0, 1)}, "seeds"),
+        ((), {"restarts": 1}, "restarts"),
+        ((), {"log_every": 5}, "log_every"),
+        ((), {"save_every": 4}, "save_every"),
+        ((), {"evaluate_every": 5}, "evaluate_every"),
+        ((), {"precision": "bfloat16"}, "precision"),
+    ],
+)
+def test_processes_that_were_started_otherwise_are_refused(tmp_path, model, changes, options, name):
+    alike, unlike = classification(tmp_path, model), classification(tmp_path, model, *changes, **options)
+
+    def open_in(number, processes):
+        with opened(unlike if number else alike, processes):
+            pass
+
+    speaker, other = run_everywhere(open_in, 2)
+    with pytest.raises(ValueError, match=f"^{name}: process 1 was started with another value than process 0; start"):
+        speaker()
+    with pytest.raises(AnotherProcessFailedError, match="process 0 of 2 failed, and tells why"):
+        other()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["", "metrics.jsonl", "tensorboard", "checkpoints"])

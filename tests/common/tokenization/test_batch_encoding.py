@@ -131,6 +131,26 @@ def test_pickling_keeps_everything_but_the_text(batch):
     assert len(pickle.dumps(pickle.loads(pickle.dumps(batch)))) > 0
 
 
+def test_further_columns_leave_the_alignment(batch):
+    for joined in (batch | {"labels": [1, 0]}, {"labels": [1, 0]} | batch, batch | BatchEncoding({"labels": [1, 0]})):
+        assert {**joined} == {**batch, "labels": [1, 0]}
+        assert joined.tokens(0) == TOKENS
+        assert joined.is_fast is batch.is_fast
+    assert "labels" not in batch
+    assert (batch | {"input_ids": []})["input_ids"] == [] == ({"input_ids": []} | BatchEncoding())["input_ids"]
+    with pytest.raises(TypeError, match="unsupported operand"):
+        batch | [("labels", [1, 0])]
+
+
+def test_words_may_change_after_a_call(tokenizer):
+    words, others = ["naïve", "cat"], ["dog"]
+    ways = ([words], None), ([(words, others)], None), ([words], [others]), (words, others)
+    encoded = [tokenizer(text, pair, is_split_into_words=True) for text, pair in ways]
+    before = [tokenizer.convert_ids_to_tokens(np.ravel(row["input_ids"])) for row in encoded]
+    words[1] = others[0] = "unaffable"
+    assert [row.tokens() for row in encoded] == before
+
+
 def test_conversion_to_tensors(tokenizer):
     encoded = tokenizer("a b").convert_to_tensors("np", prepend_batch_axis=True)
     assert encoded["input_ids"].tolist() == [[101, 1037, 1038, 102]]

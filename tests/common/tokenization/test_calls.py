@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import is_installed
-from support.tokenizers import ENGLISH, KINDS, VOCABULARY, everything, shared
+from support.tokenizers import ENGLISH, KINDS, VOCABULARY, as_plain, everything, shared
 
 
 @pytest.fixture(params=KINDS)
@@ -71,6 +71,13 @@ def test_rows_may_be_texts_and_pairs_words_lists_and_tuples(tokenizer):
     assert tokenizer(("a", "b"), is_split_into_words=True).word_ids() == [None, 0, 1, None]
 
 
+def test_a_text_may_have_no_words(tokenizer):
+    assert dict(tokenizer([], is_split_into_words=True)) == dict(tokenizer(""))
+    assert tokenizer.encode([], is_split_into_words=True) == [101, 102]
+    assert tokenizer([[], ["a"]], is_split_into_words=True)["input_ids"] == [[101, 102], [101, 1037, 102]]
+    assert tokenizer([], ["a"], is_split_into_words=True)["input_ids"] == [101, 102, 1037, 102]
+
+
 def test_pairs_must_be_as_many_as_texts(tokenizer):
     with pytest.raises(ValueError, match="text has 2 rows, text_pair 1"):
         tokenizer(["a", "b"], ["c"])
@@ -83,6 +90,8 @@ BAD_OPTIONS = [
     ({"truncation": "all"}, "truncation must be True, False or one of"),
     ({"max_length": -1}, "max_length must be a whole number of at least 0, found -1"),
     ({"max_length": 2.5}, "max_length must be a whole number"),
+    ({"max_length": True}, "max_length must be a whole number"),
+    ({"max_length": np.float64(3)}, "max_length must be a whole number"),
     ({"stride": -1}, "stride must be a whole number"),
     ({"pad_to_multiple_of": 0, "padding": True}, "pad_to_multiple_of must be a whole number of at least 1"),
     ({"padding": True, "padding_side": "top"}, "padding_side must be 'right' or 'left', found 'top'"),
@@ -108,6 +117,17 @@ def test_windows_of_pairs_that_would_not_move_on_are_refused(tokenizer, strategy
         tokenizer(first, second, truncation=strategy, max_length=11, stride=5, return_overflowing_tokens=True)
     fitting = tokenizer("a", "b c", truncation=strategy, max_length=11, stride=5, return_overflowing_tokens=True)
     assert fitting["overflow_to_sample_mapping"] == [0]
+
+
+@pytest.mark.parametrize("strategy", ["longest_first", "only_first", "only_second"])
+def test_windows_of_pairs_do_not_depend_on_whether_offsets_are_asked_for(tokenizer, strategy):
+    pairs = [("a b c d e", "f g h i j k"), ("l m n o p", "q r s"), ("t", "u")]
+    call = {"truncation": strategy, "max_length": 10, "return_overflowing_tokens": True}
+    found, expected = tokenizer(pairs, **call), tokenizer(pairs, return_offsets_mapping=True, **call)
+    expected.pop("offset_mapping")
+    assert everything(found) == everything(expected)
+    if strategy == "only_second":
+        assert found["token_type_ids"][1] == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1]
 
 
 def test_max_length_without_an_effect_is_said_once(kind):
@@ -143,8 +163,48 @@ def test_settings_are_looked_at_in_every_call(kind):
     assert tokenizer("a b c", truncation=True)["input_ids"] == tokenizer("b c")["input_ids"]
     tokenizer.pad_token = "[MASK]"
     assert tokenizer("a", padding="max_length")["input_ids"] == [103, 101, 1037, 102]
+    tokenizer.pad_token_type_id = 3
+    assert tokenizer("a", padding="max_length")["token_type_ids"] == [3, 0, 0, 0]
+    tokenizer.model_input_names.remove("attention_mask")
+    assert list(tokenizer("a")) == ["input_ids", "token_type_ids"]
     tokenizer.model_input_names = ["input_ids"]
     assert list(tokenizer("a")) == ["input_ids"]
+    tokenizer.add_special_tokens({"pad_token": None})
+    with pytest.raises(ValueError, match="there is no padding token"):
+        tokenizer("a", padding="max_length")
+
+
+def test_numbers_may_be_numpys(tokenizer):
+    numbers = {"max_length": 8, "stride": 1, "pad_to_multiple_of": 4}
+    call = {"truncation": True, "padding": True, "return_overflowing_tokens": True}
+    of_numpy = {name: np.int64(number) for name, number in numbers.items()}
+    for text in ("a b c d e f g h", "i j k"):  # a call as it was before is looked up
+        assert everything(tokenizer(text, **call, **of_numpy)) == everything(tokenizer(text, **call, **numbers))
+
+
+def test_columns_of_other_names_are_filled_only_if_their_blanks_are_known(tokenizer):
+    rows = [
+        {"input_ids": [5, 6, 7], "labels": [1, 2, 3], "scores": [4, 5, 6], "label": 1},
+        {"input_ids": [5], "labels": [1], "scores": [4], "label": 0},
+    ]
+    filled = tokenizer.pad(rows, padding_side="left")
+    assert filled["input_ids"] == [[5, 6, 7], [0, 0, 5]]
+    assert filled["labels"] == [[1, 2, 3], [-100, -100, 1]]
+    assert filled["scores"] == [[4, 5, 6], [4]]
+    assert filled["label"] == [1, 0]
+    classes = tokenizer.pad([{"input_ids": [5, 6], "labels": [1, 0, 0]}, {"input_ids": [5], "labels": [0, 1, 0]}])
+    assert classes["labels"] == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_offsets_are_filled_as_in_a_call(tokenizer):
+    texts = ["a", "naïve b"]
+    encoded = tokenizer(texts, return_offsets_mapping=True)
+    for tensors in ({}, {"return_tensors": "np"}):
+        expected = tokenizer(texts, padding=True, return_offsets_mapping=True, **tensors)
+        found = tokenizer.pad(dict(encoded), **tensors)
+        assert {name: as_plain(column) for name, column in found.items()} == {
+            name: as_plain(column) for name, column in expected.items()
+        }
 
 
 def test_targets_become_labels(tokenizer):
@@ -192,6 +252,19 @@ def test_a_call_does_not_depend_on_the_one_before(tokenizer):
             assert everything(tokenizer("a [MASK] b c d e", **calls[second])) == alone[second]
 
 
+def test_a_change_that_adds_nothing_leaves_all_calls_right(kind):
+    """One backend stays, and with it what it is set to, for the calls before as for those behind."""
+    tokenizer = KINDS[kind](VOCABULARY)
+    whole, cut, also_cut = tokenizer("a b c"), *(tokenizer("a b c d e f", max_length=4) for _ in range(2))
+    tokenizer.bos_token = None
+    tokenizer("x")
+    assert cut.tokens() == ["[CLS]", "a", "b", "[SEP]"]
+    assert whole.tokens() == ["[CLS]", "a", "b", "c", "[SEP]"]
+    tokenizer.add_special_tokens({})
+    assert also_cut.tokens() == cut.tokens()
+    assert len(tokenizer("a b c d e f g")["input_ids"]) == 9
+
+
 def test_threads_do_not_disturb_each_other(tokenizer):
     texts = ENGLISH[:4]
     expected = {length: everything(tokenizer(texts, truncation=True, max_length=length)) for length in (5, 9, 17)}
@@ -213,12 +286,16 @@ def test_threads_do_not_disturb_each_other(tokenizer):
 def test_copies_and_pickles_do_the_same(kind):
     tokenizer = KINDS[kind](VOCABULARY, do_lower_case=False, model_max_length=9)
     tokenizer.add_tokens(["newtoken"])
-    for other in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+    for other in (copy.copy(tokenizer), copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
         assert everything(other("A newtoken Bé " * 9, truncation=True)) == everything(
             tokenizer("A newtoken Bé " * 9, truncation=True)
         )
         other.add_tokens(["one more token"])
+        other.pad_token = "[MASK]"
         assert len(other) == len(tokenizer) + 1
+        other("a")
+        assert len(tokenizer("A newtoken Bé " * 9, truncation=True)["input_ids"]) == 9
+        assert tokenizer.pad_token == "[PAD]"
 
 
 @pytest.mark.thorough
@@ -243,6 +320,10 @@ def test_googles_rules_are_the_same_in_both(kind, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     for other in KINDS.values():
         assert everything(other.from_pretrained(tmp_path)(texts)) == everything(tokenizer(texts))
+    keeping = KINDS[kind](VOCABULARY, compat="google", never_split=["x"])
+    assert keeping.tokenize("x\u00b2") == ["x", "\u00b2"] != tokenizer.tokenize("x\u00b2")
+    for text in ("x\u0903", "\u24b6x"):  # a mark, or what counts as a letter, makes another word of it
+        assert keeping.tokenize(text) == tokenizer.tokenize(text)
     with pytest.raises(ValueError, match="compat must be one of 'transformers', 'google', found 'bert'"):
         KINDS[kind](VOCABULARY, compat="bert")
 
@@ -253,6 +334,21 @@ def test_never_split_keeps_pieces_whole(kind):
     assert tokenizer.tokenize("x##s") == ["x", "#", "#", "s"]  # stands in no word of its own
     with pytest.raises(ValueError, match="never_split: 'no such piece' not in the vocabulary"):
         KINDS[kind](VOCABULARY, never_split=["no such piece"])
+    tokenizer = KINDS[kind](VOCABULARY, never_split=["[SEP]"])  # which is whole already, and stays special
+    assert tokenizer("a[SEP]b")["input_ids"] == [101, 1037, 102, 1038, 102]
+    assert tokenizer.decode([101, 1037, 102], skip_special_tokens=True) == "a"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("do_lower_case", "false"), ("strip_accents", 1), ("tokenize_chinese_chars", "no"), ("split_special_tokens", 1),
+     ("clean_up_tokenization_spaces", "no"), ("never_split", "ab"), ("never_split", [5]), ("model_input_names", 5),
+     ("additional_special_tokens", "abc")],
+)  # fmt: skip
+def test_arguments_of_the_wrong_type_are_refused(kind, option, value):
+    with pytest.raises(ValueError, match=f"{option} must be (true or false|a list of texts.*), found"):
+        KINDS[kind]({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}, **{option: value})
 
 
 def test_special_tokens_by_name(kind):
@@ -276,6 +372,23 @@ def test_special_tokens_by_name(kind):
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match=r"there is no padding token; set tokenizer\.pad_token"):
         tokenizer(["a"], padding=True)
+
+
+def test_what_is_no_special_token_changes_nothing(kind):
+    tokenizer = KINDS[kind](VOCABULARY)
+    wrong = [
+        ({"pad_token": 5}, "pad_token must be a text, an AddedToken or None, found 5"),
+        ({"pad_token": "<p>", "end_token": "x"}, "no special token is called 'end_token'"),
+        ({"additional_special_tokens": "[E9]"}, r"must be a list of texts or AddedTokens, found '\[E9\]'"),
+        ({"pad_token": "<p>", "additional_special_tokens": ["<a>", None]}, "must be a list of texts or AddedTokens"),
+    ]
+    for tokens, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            tokenizer.add_special_tokens(tokens)
+    with pytest.raises(ValueError, match="pad_token must be a text"):
+        tokenizer.pad_token = 5
+    assert (tokenizer.pad_token, tokenizer.pad_token_id, tokenizer.additional_special_tokens) == ("[PAD]", 0, [])
+    assert len(tokenizer) == 30522
 
 
 def test_changing_cls_and_sep_changes_the_rows(kind):

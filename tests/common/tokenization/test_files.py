@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+from tokenizers import AddedToken
 
 from conftest import is_installed
 from electra_common import CheckpointError, ElectraTokenizer, ElectraTokenizerFast
 from support.tokenizers import AWKWARD, ENGLISH, KINDS, VOCABULARY, everything
 
+SMALL = {piece: index for index, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"])}
 TEXTS = [*ENGLISH[:6], *AWKWARD, "a newtoken <x>Y"]
 
 
@@ -86,6 +88,95 @@ def test_what_transformers_saves_opens_here(kind, folder):
     assert ours.decode(ids) == theirs.decode(ids)
 
 
+@pytest.mark.parametrize("other", KINDS.values())
+def test_special_tokens_are_matched_after_loading_as_before(kind, other, folder):
+    tokenizer = kind(SMALL)
+    tokenizer.bos_token = AddedToken("[B]", rstrip=True, normalized=False)
+    tokenizer.additional_special_tokens = [AddedToken("[E2]", lstrip=True, normalized=False)]
+    tokenizer.save_pretrained(folder)
+    loaded = other.from_pretrained(folder)
+    text = "a  [E2] [B]  b"
+    spans = [(0, 0), (0, 1), (1, 7), (8, 13), (13, 14), (0, 0)]
+    assert loaded(text, return_offsets_mapping=True)["offset_mapping"] == spans
+    loaded.additional_special_tokens = [*loaded.additional_special_tokens, "[E3]"]
+    assert loaded(text, return_offsets_mapping=True)["offset_mapping"] == spans
+
+
+LAYOUTS = {
+    "of today": (),
+    "without tokenizer.json": ("tokenizer.json",),
+    "of 2020": ("tokenizer.json", "tokenizer_config.json"),
+    "of transformers 5": ("vocab.txt", "special_tokens_map.json", "added_tokens.json"),
+}
+
+
+@pytest.mark.parametrize("other", KINDS.values())
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["pad_token", "sep_token", "unk_token"])
+def test_a_special_token_may_be_an_added_one(kind, other, folder, layout, name):
+    tokenizer = kind(SMALL)
+    setattr(tokenizer, name, "<new>")
+    tokenizer.save_pretrained(folder)
+    for file in LAYOUTS[layout]:
+        (folder / file).unlink()
+    loaded = other.from_pretrained(folder)
+    assert loaded.special_tokens_map == tokenizer.special_tokens_map
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    call = {"text": "a q <new>", "text_pair": "b", "padding": "max_length", "max_length": 9}
+    assert loaded(**call) == tokenizer(**call)
+
+
+def test_a_special_token_that_no_file_lists_is_named(kind, folder):
+    write(folder, "tokenizer_config.json", {"pad_token": "<new>"})
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in SMALL))
+    with pytest.raises(CheckpointError, match="it: lacks <new>"):
+        kind.from_pretrained(folder)
+
+
+def test_a_special_token_that_there_is_not_stays_away(kind, folder):
+    tokenizer = kind(SMALL)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    for other in KINDS.values():
+        assert other.from_pretrained(folder).pad_token is None
+        assert other.from_pretrained(folder, pad_token="[PAD]").pad_token_id == 0
+
+
+def test_added_tokens_of_an_earlier_save_are_not_read(kind, folder):
+    tokenizer = kind(SMALL)
+    tokenizer.add_tokens(["old"])
+    tokenizer.save_pretrained(folder)
+    kind(SMALL).save_pretrained(folder)
+    assert (folder / "added_tokens.json").exists()
+    assert kind.from_pretrained(folder).get_vocab() == SMALL
+
+
+@pytest.mark.parametrize("kept", [(), ("vocab.txt", "tokenizer_config.json")])
+def test_cleaning_up_is_saved_as_it_is_set(kind, folder, kept):
+    tokenizer = kind(SMALL)
+    tokenizer.clean_up_tokenization_spaces = False
+    tokenizer.save_pretrained(folder)
+    for file in list(folder.iterdir()):
+        if kept and file.name not in kept:
+            file.unlink()
+    for other in KINDS.values():
+        assert not other.from_pretrained(folder).clean_up_tokenization_spaces
+        assert other.from_pretrained(folder, clean_up_tokenization_spaces=True).clean_up_tokenization_spaces
+
+
+@pytest.mark.parametrize("kept", ["vocab.txt", "tokenizer.json"])
+def test_options_of_byte_level_bpe_are_read_over_in_files_of_wordpiece(kind, folder, kept):
+    """As in transformers; given by the caller they are errors."""
+    kind(SMALL).save_pretrained(folder)
+    for file in list(folder.iterdir()):
+        if file.name != kept:
+            file.unlink()
+    write(folder, "tokenizer_config.json", {"add_prefix_space": False, "trim_offsets": True})
+    assert kind.from_pretrained(folder)("a b")["input_ids"] == [2, 5, 6, 3]
+    with pytest.raises((CheckpointError, TypeError), match="trim_offsets"):
+        kind.from_pretrained(folder, trim_offsets=True)
+
+
 def test_a_folder_of_2020(kind, folder):
     """vocab.txt, a config of one line, special tokens and added tokens in files of their own."""
     shutil.copy(VOCABULARY, folder / "vocab.txt")
@@ -101,6 +192,14 @@ def test_a_folder_of_2020(kind, folder):
     assert json.loads((folder / "again" / "tokenizer_config.json").read_text())["model_name"] == "kept"
     again = kind.from_pretrained(folder / "again")
     assert everything(again(TEXTS)) == everything(tokenizer(TEXTS))
+
+
+def test_how_a_token_matches_may_stand_beside_its_name(kind, folder):
+    """transformers 3 and 4.0 wrote the name into the config, and the rest into special_tokens_map.json."""
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in SMALL))
+    write(folder, "tokenizer_config.json", {"mask_token": "[MASK]"})
+    write(folder, "special_tokens_map.json", {"mask_token": {"content": "[MASK]", "lstrip": True}})
+    assert kind.from_pretrained(folder)("a  [MASK]", return_offsets_mapping=True)["offset_mapping"][2] == (1, 9)
 
 
 def test_added_tokens_of_a_newer_config(kind, folder):
@@ -137,6 +236,9 @@ def test_arguments_go_before_files(kind, folder):
     assert kind.from_pretrained(folder, do_lower_case=True).tokenize("Hello") == ["hello"]
     with pytest.raises(TypeError, match="lowercase"):
         kind.from_pretrained(folder, lowercase=True)
+    kind(SMALL, do_lower_case=False, strip_accents=True).save_pretrained(folder)
+    assert kind.from_pretrained(folder).rules.strip_accents
+    assert kind.from_pretrained(folder, strip_accents=None).rules.strip_accents is None
 
 
 def test_a_lone_tokenizer_json_keeps_its_own_rules(folder):
@@ -153,8 +255,11 @@ def test_a_lone_tokenizer_json_keeps_its_own_rules(folder):
 BAD_FILES = {
     "tokenizer_config.json": ["{", "[]", '"text"', "\xff", '{"do_basic_tokenize": false}', '{"cls_token": 5}',
                               '{"added_tokens_decoder": {"x": {"content": "a"}}}', '{"padding_side": "top"}',
-                              '{"added_tokens_decoder": {"7": {"content": "newtoken"}}}', "[" * 100000],
-    "special_tokens_map.json": ["{", '{"sep_token": ["a"]}'],
+                              '{"added_tokens_decoder": {"7": {"content": "newtoken"}}}', "[" * 100000,
+                              '{"do_lower_case": "false"}', '{"strip_accents": 1}', '{"never_split": 5}',
+                              '{"clean_up_tokenization_spaces": "no"}', '{"model_input_names": 5}',
+                              '{"additional_special_tokens": 5}', '{"additional_special_tokens": "abc"}'],
+    "special_tokens_map.json": ["{", '{"sep_token": ["a"]}', '{"sep_token": {"content": "[SEP]", "lstrip": "no"}}'],
     "added_tokens.json": ['{"newtoken": 5}', '{"newtoken": "5"}', "5"],
 }  # fmt: skip
 
@@ -172,6 +277,16 @@ def test_damaged_settings_are_refused(kind, folder, name, content):
 def test_a_damaged_tokenizer_json_is_refused(kind, folder, content):
     (folder / "tokenizer.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"not a tokenizer that the tokenizers library reads|cannot be read"):
+        kind.from_pretrained(folder)
+
+
+def test_an_id_that_no_file_of_its_size_can_hold_is_refused(kind, folder):
+    """The library would make room for all the ids below."""
+    kind(SMALL).save_pretrained(folder)
+    parts = json.loads((folder / "tokenizer.json").read_text())
+    parts["model"]["vocab"]["b"] = 1 << 31
+    write(folder, "tokenizer.json", parts)
+    with pytest.raises(CheckpointError, match=r"json: an id of its vocabulary is 2147483648, more than \d+ characters"):
         kind.from_pretrained(folder)
 
 

@@ -79,6 +79,8 @@ def test_a_text_that_is_too_small_says_so():
 @pytest.mark.parametrize(("options", "message"), [
     ({"size": 20}, "size 20 is below the .* characters and special tokens"),
     ({"size": 200, "kind": "bpe"}, "size 200 is below the 261"),
+    ({"size": 10**23}, "size 10{23} is above 10000000, the most that a vocabulary may have"),
+    ({"size": 500, "min_frequency": -1}, "min_frequency must be from 0 to 18446744073709551615, found -1"),
     ({"kind": "unigram"}, "kind must be one of 'wordpiece', 'bpe', found 'unigram'"),
 ], ids=str)  # fmt: skip
 def test_wrong_arguments_are_refused(options, message):

@@ -1,8 +1,11 @@
 """Vocabularies as people have them: with Windows' line ends, without special tokens, repeated, in another encoding."""
 
-import pytest
+import json
 
-from electra_common import CheckpointError
+import pytest
+from tokenizers import Tokenizer, models
+
+from electra_common import CheckpointError, ElectraTokenizerFast
 from support.tokenizers import KINDS
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "##s", "\u2028"]
@@ -45,6 +48,53 @@ def test_of_repeated_pieces_the_last_counts_as_in_transformers(load):
     ):
         tokenizer = load("\n".join([*PIECES, "hello"]).encode())
     assert tokenizer("hello")["input_ids"] == [2, 8, 3]
+
+
+REPEATED = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\r\na\n\nb\na\n\n"
+
+
+@pytest.mark.parametrize("other", KINDS.values())
+@pytest.mark.filterwarnings("ignore:.*pieces are repeated")
+def test_repeated_lines_keep_their_ids_and_are_saved_again(load, other, tmp_path):
+    tokenizer = load(REPEATED)
+    assert (len(tokenizer), tokenizer.vocab_size) == (11, 11)
+    tokenizer.save_vocabulary(tmp_path)
+    assert (tmp_path / "vocab.txt").read_bytes() == REPEATED.replace(b"\r", b"")
+    assert tokenizer.add_tokens(["[E1]"]) == 1
+    assert (tokenizer.convert_tokens_to_ids("[E1]"), len(tokenizer)) == (11, 12)
+    ids = tokenizer("a [E1] b\n5 a\n5")["input_ids"]
+    assert ids == [2, 9, 11, 8, 1, 9, 1, 3]
+    tokenizer.save_pretrained(tmp_path)
+    for file in (tmp_path, tmp_path / "tokenizer.json", tmp_path / "vocab.txt"):
+        loaded = other.from_pretrained(file)
+        assert loaded.get_vocab() == tokenizer.get_vocab()
+        assert loaded("a [E1] b\n5 a\n5")["input_ids"] == ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_token_gets_no_id_that_is_taken(kind, tmp_path):
+    """transformers saves a vocabulary with repeated lines as a tokenizer.json in which ids are left out."""
+    vocabulary = {**{piece: index for index, piece in enumerate(PIECES[:6])}, "b": 7, "c": 9}
+    parts = json.loads(ElectraTokenizerFast({**vocabulary, "b": 6, "c": 7}).backend_tokenizer.to_str())
+    parts["model"]["vocab"] = vocabulary
+    (tmp_path / "tokenizer.json").write_text(json.dumps(parts))
+    for tokenizer in (KINDS[kind](vocabulary), KINDS[kind].from_pretrained(tmp_path)):
+        assert len(tokenizer) == 10
+        assert tokenizer.add_tokens(["new", "b"]) == 2
+        assert (tokenizer.convert_tokens_to_ids("new"), len(tokenizer)) == (10, 11)
+        assert tokenizer.decode(tokenizer("b new c")["input_ids"]) == "[CLS] b new c [SEP]"
+        tokenizer.save_pretrained(tmp_path / "saved")
+        assert KINDS[kind].from_pretrained(tmp_path / "saved").get_vocab() == tokenizer.get_vocab()
+    with pytest.raises(CheckpointError, match="7 pieces have ids up to 2000000; too many are left out"):
+        KINDS[kind]({**dict(list(vocabulary.items())[:6]), "far": 2_000_000})
+
+
+def test_of_other_kinds_a_new_token_is_refused_where_its_id_is_taken():
+    model = models.BPE({"a": 0, "b": 2, "c": 3}, [])
+    tokenizer = ElectraTokenizerFast(tokenizer_file=Tokenizer(model))
+    assert len(tokenizer) == 4
+    with pytest.raises(ValueError, match="a new token would get the id 3, which 'c' has"):
+        tokenizer.add_tokens(["new"])
 
 
 def test_another_encoding_is_refused_with_its_line(load):

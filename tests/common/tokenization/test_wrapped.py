@@ -5,7 +5,8 @@ import json
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from electra_common import CheckpointError, ElectraTokenizerFast
+from conftest import is_installed
+from electra_common import CheckpointError, ElectraTokenizer, ElectraTokenizerFast
 from support.tokenizers import AWKWARD, ENGLISH, VOCABULARY, everything
 
 NAMES = {"unk_token": "<unk>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>", "mask_token": "<mask>"}
@@ -110,6 +111,26 @@ def test_rows_of_ids_follow_the_files_own_template(file):
     assert tokenizer.create_token_type_ids_from_sequences(*ids) == row["token_type_ids"]
 
 
+KOREAN = {
+    "BPE": lambda: models.BPE({"[UNK]": 0, "[PAD]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "가": 5, "나": 6}, []),
+    "Unigram": lambda: models.Unigram(
+        [(token, -1.0) for token in ("[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", *"가나")]
+    ),
+}
+
+
+@pytest.mark.parametrize("model", KOREAN.values(), ids=KOREAN)
+def test_rows_of_ids_do_not_depend_on_the_letters_that_are_known(model):
+    tokenizer = Tokenizer(model())
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer = ElectraTokenizerFast(tokenizer_file=tokenizer)
+    assert tokenizer("가나", "나")["input_ids"] == [2, 5, 6, 3, 6, 3]
+    assert tokenizer.build_inputs_with_special_tokens([5, 6], [6]) == [2, 5, 6, 3, 6, 3]
+    assert tokenizer.create_token_type_ids_from_sequences([5, 6], [6]) == [0, 0, 0, 0, 1, 1]
+    assert tokenizer.get_special_tokens_mask([5, 6], [6]) == [1, 0, 0, 1, 0, 1]
+    assert tokenizer.prepare_for_model([5, 6])["input_ids"] == tokenizer("가나")["input_ids"] == [2, 5, 6, 3]
+
+
 def test_saving_and_loading(file, tmp_path):
     tokenizer = ElectraTokenizerFast(tokenizer_file=file, model_max_length=9)
     tokenizer("a", truncation=True)
@@ -181,3 +202,61 @@ def test_options_without_a_meaning_are_refused():
         ElectraTokenizerFast({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}, trim_offsets=True)
     with pytest.raises(ValueError, match="expected either vocab_file or tokenizer_file"):
         ElectraTokenizerFast()
+
+
+SMALL = {piece: index for index, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "<unk>"])}
+ONE_END = processors.TemplateProcessing("[CLS] $A", "[CLS] $A $B:1", [("[CLS]", 2)])
+ONE_TYPE = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]", [("[CLS]", 2), ("[SEP]", 3)])
+LIKE_BERT = {
+    "another template": ("post_processor", ONE_END),
+    "one type": ("post_processor", ONE_TYPE),
+    "no template": ("post_processor", None),
+    "no decoder": ("decoder", None),
+}
+
+
+def like_bert(**parts):
+    tokenizer = ElectraTokenizerFast(SMALL).backend_tokenizer
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    return tokenizer
+
+
+@pytest.mark.parametrize("case", LIKE_BERT)
+def test_a_wordpiece_keeps_what_is_not_berts(case, tmp_path):
+    name, part = LIKE_BERT[case]
+    alone = like_bert(**{name: part})
+    alone.save(str(tmp_path / "tokenizer.json"))
+    expected = alone.encode("a Q", "b")
+    loaded = ElectraTokenizerFast.from_pretrained(tmp_path)
+    for tokenizer in (ElectraTokenizerFast(tokenizer_file=alone), loaded):
+        encoded = tokenizer("a Q", "b")
+        assert (encoded["input_ids"], encoded["token_type_ids"]) == (expected.ids, expected.type_ids)
+    loaded.save_pretrained(tmp_path)
+    assert ElectraTokenizerFast.from_pretrained(tmp_path)("a Q", "b") == encoded
+    with pytest.raises(CheckpointError, match=f"json: by its {name} not BERT's WordPiece, the only one in Python"):
+        ElectraTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_berts_own_names_are_those_of_its_file(tmp_path):
+    tokenizer = like_bert(post_processor=processors.BertProcessing(("b", 6), ("[MASK]", 4)))
+    tokenizer.model.unk_token = "<unk>"
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    for kind in (ElectraTokenizer, ElectraTokenizerFast):
+        loaded = kind.from_pretrained(tmp_path)
+        assert loaded("a Q")["input_ids"] == tokenizer.encode("a Q").ids == [4, 5, 7, 6]
+        assert (loaded.cls_token, loaded.sep_token, loaded.unk_token) == ("[MASK]", "b", "<unk>")
+        loaded.sep_token = "[SEP]"
+        assert loaded("a")["input_ids"] == [4, 5, 3]
+
+
+def test_transformers_opens_what_is_saved_here(file, tmp_path):
+    """As the ElectraTokenizer that its config would name, it were a WordPiece of unknown words."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = ElectraTokenizerFast(tokenizer_file=file)
+    tokenizer.save_pretrained(tmp_path)
+    automatic = is_installed("torch")  # transformers' own choice of a class cannot be imported without it
+    kind = transformers.AutoTokenizer if automatic else transformers.PreTrainedTokenizerFast
+    theirs = kind.from_pretrained(tmp_path)
+    assert theirs(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
+    assert theirs.special_tokens_map == tokenizer.special_tokens_map

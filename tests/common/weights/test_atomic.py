@@ -89,11 +89,25 @@ def test_an_existing_folder_is_refused(tmp_path):
     assert content_of(tmp_path / "new") == {"file": b"old"}
 
 
-def test_an_existing_file_is_refused(tmp_path):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_never_replaced_by_a_folder(tmp_path, overwrite):
     (tmp_path / "new").write_bytes(b"old")
-    with pytest.raises(CheckpointError, match="exists already"), new_folder(tmp_path / "new"):
+    refused = pytest.raises(CheckpointError, match=r"new: exists already and is no folder, so it is not replaced")
+    with refused, new_folder(tmp_path / "new", overwrite=overwrite):
         raise AssertionError
     assert (tmp_path / "new").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("leads_to", ["folder", "empty", "nowhere"])
+def test_a_link_is_never_replaced_by_a_folder(tmp_path, leads_to):
+    write_files(tmp_path / "folder", {"file": b"old"})
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "new").symlink_to(leads_to)
+    refused = pytest.raises(CheckpointError, match=r"new: exists already and is a link, so it is not replaced")
+    with refused, new_folder(tmp_path / "new", overwrite=True):
+        raise AssertionError
+    assert (tmp_path / "new").is_symlink()
+    assert content_of(tmp_path / "folder") == {"file": b"old"}
 
 
 @pytest.mark.parametrize("name", ["missing", "new/missing"])
@@ -223,16 +237,6 @@ def test_where_names_cannot_be_swapped_the_old_folder_is_moved_aside(tmp_path, m
         (temporary / "file").write_text("new")
     assert (tmp_path / "target" / "file").read_text() == "new"
     assert [item.name for item in tmp_path.iterdir()] == ["target"]
-
-
-def test_a_link_to_a_folder_is_replaced_and_what_it_led_to_stays(tmp_path):
-    fill(tmp_path / "elsewhere", "old")
-    (tmp_path / "target").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    with new_folder(tmp_path / "target", overwrite=True) as temporary:
-        (temporary / "file").write_text("new")
-    assert (tmp_path / "target" / "file").read_text() == "new"
-    assert (tmp_path / "elsewhere" / "file").read_text() == "old"
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["elsewhere", "target"]
 
 
 def test_folders_that_may_not_be_looked_at_are_no_hindrance(tmp_path, monkeypatch):

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra_common.tasks.features.rows import Arrays
-from electra_common.tokenization.row_layout import RowLayout
 
 Ids = NDArray[np.int64]
 
@@ -44,7 +43,7 @@ class RowBuilder:
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         self.max_length = max_length
         self._cuts_left = tokenizer.truncation_side == "left"
-        self._layouts = [RowLayout(tokenizer(*["a"] * count, verbose=False)[0]) for count in (1, 2)]
+        self._layouts = [tokenizer.row_layout(texts) for texts in (1, 2)]
         self._frame = lru_cache(_FRAMES_KEPT)(self._make_frame)  # rows of like lengths share mask and segments
 
     def room(self, texts: int = 1) -> int:

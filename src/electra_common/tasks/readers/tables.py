@@ -133,6 +133,21 @@ def without_label(task: Task) -> Task:
     return task.with_changes(label=None, header=_has_header(task))
 
 
+def with_columns_named_anew(task: Task, path: str | Path) -> Task:
+    """Return a task for a table that was asked about with columns of its own, maybe all by number.
+
+    The label's name is then the only one, comes from other files, and is not asked for: the first line is a header if
+    that name stands in it, and else a row like the others.
+    """
+    others = asked_columns(task.with_changes(label=None))
+    if task.header is not None or not isinstance(task.label, str) or any(isinstance(column, str) for column in others):
+        return task
+    if (ending := table_ending(path)) not in _DELIMITERS:
+        return task
+    _, first = next(read_records(path, _DELIMITERS[ending], quoting=task.quoting), (0, []))
+    return task.with_changes(header=task.label in first)
+
+
 _Row = tuple[str, Sequence[Any], Mapping[str, int], Sequence[str]]
 
 

@@ -39,7 +39,7 @@ class AddedTokens:
 
     Args:
         vocabulary: that of the model; its pieces keep their ids when they are added.
-        normalizer: brings tokens to the form in which they are matched, and says whose character classes count.
+        normalizer: brings tokens to the form in which they are matched.
     """
 
     def __init__(self, vocabulary: Mapping[str, int], normalizer: Normalizer) -> None:
@@ -50,7 +50,7 @@ class AddedTokens:
         self._normalizer = normalizer
         self._special: set[str] = set()
         self._normalized_texts: dict[int, str] = {}
-        self._raw = self._normalized = _Matcher(None, {})
+        self._matchers: tuple[_Matcher, _Matcher] | None = None
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
         """Add tokens, or change how they match; return how many were new or changed."""
@@ -64,9 +64,7 @@ class AddedTokens:
             self._set(next_id if known is None else known, rules)
             next_id += known is None
             count += 1
-        self._raw = _matcher((rules.content, i) for i, rules in self.rules.items() if not rules.normalized)
-        normalized = ((self.text_of(i), i) for i, rules in sorted(self.rules.items()) if rules.normalized)
-        self._normalized = _matcher(normalized)
+        self._matchers = None
         return count
 
     def _set(self, number: int, rules: TokenRules) -> None:
@@ -88,11 +86,11 @@ class AddedTokens:
     @property
     def has_normalized(self) -> bool:
         """Whether any token is to be looked for in normalized text."""
-        return self._normalized.pattern is not None
+        return self._matcher(normalized=True).pattern is not None
 
     def split(self, text: str, *, normalized: bool) -> Iterator[tuple[int, int, int | None]]:
         """Yield (start, end, id) for tokens and (start, end, None) for the text between them, in order."""
-        matcher = self._normalized if normalized else self._raw
+        matcher = self._matcher(normalized=normalized)
         done = 0
         for match in matcher.pattern.finditer(text) if matcher.pattern else ():
             number = matcher.ids[match.group()]
@@ -104,6 +102,14 @@ class AddedTokens:
             done = span[1]
         if done < len(text):
             yield done, len(text), None
+
+    def _matcher(self, *, normalized: bool) -> _Matcher:
+        """Return the search for the tokens as they are now, made when it is first asked for: it takes time for many."""
+        if self._matchers is None:
+            raw = ((rules.content, i) for i, rules in self.rules.items() if not rules.normalized)
+            other = ((self.text_of(i), i) for i, rules in sorted(self.rules.items()) if rules.normalized)
+            self._matchers = _matcher_of(raw), _matcher_of(other)
+        return self._matchers[normalized]
 
     def _extent(self, text: str, match: re.Match[str], number: int, done: int) -> tuple[int, int] | None:
         """Return what a match takes of the text, or None where it is not to be had."""
@@ -122,11 +128,11 @@ class AddedTokens:
         return (start, end) if start < end else None  # the token before can have taken all of it
 
     def _has(self, text: str, index: int, kind: int) -> bool:
-        properties = character_table(self._normalizer.compat).properties
+        properties = character_table("rust").properties  # of Google's rules, too: its code has no added tokens
         return 0 <= index < len(text) and bool(properties[ord(text[index])] & kind)
 
 
-def _matcher(texts: Iterable[tuple[str, int]]) -> _Matcher:
+def _matcher_of(texts: Iterable[tuple[str, int]]) -> _Matcher:
     """Look for the longest text at each place; of equal ones the first counts, and of empty ones none."""
     ids: dict[str, int] = {}
     for text, number in texts:

@@ -280,7 +280,8 @@ class PythonBackend:
 
     def get_vocab_size(self, with_added_tokens: bool = True) -> int:
         """Return how many tokens there are."""
-        return len(self.get_vocab(with_added_tokens))
+        pieces = self._model.vocabulary
+        return len(pieces) + (sum(token not in pieces for token in self._added.ids) if with_added_tokens else 0)
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token, None where there is no such token."""

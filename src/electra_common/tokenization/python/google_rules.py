@@ -5,7 +5,9 @@ tables. What it is not: a tokenizer. The model, the template and added tokens ar
 that words of up to 200 characters are spelled.
 
 The library has older combining classes than Python, so that in a run of several marks, one of them newer than the
-library's, a mark that is no accent can come out in another place. Everything else is the same.
+library's, a mark that is no accent can come out in another place. And beside an ideograph of U+2B820 to U+2B91F Python
+has a blank, the library only a cut between words: a ``normalized`` added token that has a blank, or is
+``single_word``, ``lstrip`` or ``rstrip``, can tell them apart. Everything else is the same.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ IDEOGRAPH: Final = 8  # stands alone as a word
 MARK: Final = 16  # goes with the accents
 DECOMPOSABLE: Final = 32  # decomposes, or can trade places with a neighbouring mark
 CASED: Final = 64  # has a lower case, or its decomposition has
-WORD: Final = 128  # keeps an added token of `single_word` beside it from matching
+WORD: Final = 128  # keeps an added token of `single_word` beside it from matching; in the library's table alone
 
 # Hangul syllables decompose by arithmetic: lead consonant, vowel and, for all but each 28th, a tail consonant.
 _SYLLABLES: Final = range(0xAC00, 0xD7A4)
@@ -124,7 +124,6 @@ def _google_table() -> CharacterTable:
             PUNCTUATION: [*code_points(_ASCII_PUNCTUATION), *(code for code, name in categories if name[0] == "P")],
             IDEOGRAPH: code_points(_GOOGLE_IDEOGRAPHS),
             MARK: [code for code, name in categories if name == "Mn"],
-            WORD: [ord(character) for character in characters if character.isalnum() or character == "_"],
         },
         decompositions={c: image for c in characters if (image := unicodedata.normalize("NFD", c)) != c},
         classes={c: number for c in characters if (number := unicodedata.combining(c))},

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from electra_common.tasks.readers.tables import read_rows
+from electra_common.tasks.readers.tables import read_rows, with_columns_named_anew, without_label
 from electra_common.tasks.task import Task
 
 TASK = Task(name="own", kind="classification", metrics=("accuracy",))
@@ -53,6 +53,33 @@ def test_columns_are_found_by_number_from_both_ends(tmp_path):
 def test_one_name_among_numbers_means_a_header(tmp_path):
     file = written(tmp_path, "own.tsv", "a\tb\nd\te\n")
     assert [row.text("b") for row in rows(file, text=0, label="b")] == ["e"]
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "expected"),
+    [
+        ("a\tb\n", {"text": 0}, ["a"]),
+        ("txt\tlabel\nd\te\n", {"text": 0}, ["d"]),
+        ("label\ttext\nd\te\n", {"text": 0, "id": "label"}, ["d"]),
+        ("a\tb\nd\te\n", {"text": 0, "header": True}, ["d"]),
+        ("a\tlabel\nd\te\n", {"text": 0, "header": False, "label": None}, ["a", "d"]),
+        ('"label\t"\tb\n', {"text": 1}, ["b"]),
+    ],
+)
+def test_a_label_that_is_not_asked_for_makes_no_header_where_its_name_does_not_stand(
+    tmp_path, content, changes, expected
+):
+    file = written(tmp_path, "own.tsv", content)
+    task = without_label(with_columns_named_anew(TASK.with_changes(**changes), file))
+    assert [row.text(task.text) for row in read_rows(task, file)] == expected
+
+
+def test_what_has_no_rows_or_no_header_line_stays_so_with_columns_named_anew(tmp_path):
+    task = TASK.with_changes(text=0)
+    empty = written(tmp_path, "own.csv", "")
+    with pytest.raises(ValueError, match=r"own\.csv: expected rows, found none"):
+        list(read_rows(without_label(with_columns_named_anew(task, empty)), empty))
+    assert with_columns_named_anew(task, "own.parquet") == task
 
 
 @pytest.mark.parametrize("name", ["own.jsonl", "own.ndjson", "own.json"])

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import time
 
 import pytest
 from tokenizers import AddedToken
@@ -107,6 +108,18 @@ def test_copies_and_pickles_do_the_same(vocabulary):
         assert 30524 not in python.get_added_tokens_decoder()
         assert python.padding["length"] == 9
     assert observed(pickle.loads(pickle.dumps(python.encode("a b")))) == observed(python.encode("a b"))
+
+
+def test_tokens_may_be_added_one_by_one(vocabulary):
+    """A pattern made anew for each of them would take seconds."""
+    python = PythonBackend(vocabulary)
+    start = time.process_time()
+    for number in range(500):
+        python.add_tokens([f"token{number}"])
+    assert time.process_time() - start < 1
+    assert python.encode("token499").ids[1] == len(vocabulary) + 499
+    python.add_tokens(["token499s"])
+    assert python.encode("token499s").ids[1] == len(vocabulary) + 500
 
 
 def test_more_stretches_than_are_remembered(pair, monkeypatch):
