@@ -1,4 +1,4 @@
-"""What is measured on: real sentences in their order, one short one, rows without padding, and text that is installed."""
+"""What is measured on: real sentences, one short one, rows without padding, and text that is installed everywhere."""
 
 from __future__ import annotations
 
