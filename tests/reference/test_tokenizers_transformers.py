@@ -1,10 +1,13 @@
 """Every output field against transformers' tokenizer of the same vocabulary, over a grid of call options."""
 
 import itertools
+import json
 import warnings
 
 import pytest
+from tokenizers import Tokenizer, decoders, models
 
+from electra_common import ElectraTokenizerFast
 from support.fixtures import TESTS
 from support.thoroughness import sample
 from support.tokenizer_comparison import texts_below
@@ -144,6 +147,91 @@ def test_decoding_is_that_of_transformers(theirs, kind):
         ["hello", "no such token"]
     )
     assert ours.convert_tokens_to_string(["a", "##b", "."]) == theirs.convert_tokens_to_string(["a", "##b", "."])
+
+
+CLEANING = (None, True, False)
+CONTRACTIONS = ["Don't stop, it's ok. We do not 've.", "I ' m here . x", "n't 're 'M ' ! ' ? do not isn't"]
+
+
+def cleaned(tokenizer, rows):
+    """Return what decoding makes of rows however it is told to clean up, by argument and by setting."""
+    found = [tokenizer.clean_up_tokenization_spaces, tokenizer.convert_tokens_to_string(ROW)]
+    found += [tokenizer.batch_decode(rows, clean_up_tokenization_spaces=asked) for asked in CLEANING]
+    before = tokenizer.clean_up_tokenization_spaces
+    tokenizer.clean_up_tokenization_spaces = not before
+    found += [tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+    tokenizer.clean_up_tokenization_spaces = before
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"clean_up_tokenization_spaces": True}], ids=str)
+def test_cleaning_up_is_that_of_transformers(theirs, kind, options):
+    rows = theirs(CONTRACTIONS)["input_ids"]
+    expected = type(theirs)(str(VOCABULARY), **options)
+    assert cleaned(KINDS[kind](VOCABULARY, **options), rows) == cleaned(expected, rows)
+
+
+# transformers makes tokenizers of these classes anew from the vocabulary; others are what tokenizer.json says.
+CLASSES = ("ElectraTokenizer", "BertTokenizer", "PreTrainedTokenizerFast", None, "a config.json says it")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROW = ["a", ".", "don", "'", "t", "##s", "do", "not", "i", "'", "m", " 's", " .", "▁.", "Ġ.", "n't"]
+PIECES = {token: index for index, token in enumerate(dict.fromkeys([*SPECIAL, *ROW]))}
+ROWS = [[PIECES[token] for token in ("[CLS]", *ROW, "[SEP]")]]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("cleanup", [True, False])
+def test_a_folder_is_cleaned_up_as_by_transformers(name, cleanup, tmp_path):
+    pytest.importorskip("torch")  # without which transformers chooses no class
+    automatic = pytest.importorskip("transformers").AutoTokenizer
+    first, again = tmp_path / "first", tmp_path / "again"
+    ElectraTokenizerFast(PIECES).save_pretrained(first)
+    rust = Tokenizer.from_file(str(first / "tokenizer.json"))
+    rust.decoder = decoders.WordPiece(cleanup=cleanup)
+    rust.save(str(first / "tokenizer.json"))
+    if name == CLASSES[-1]:
+        (first / "config.json").write_text('{"model_type": "electra", "max_position_embeddings": 512}')
+    for setting in CLEANING:
+        config = {"clean_up_tokenization_spaces": setting, "tokenizer_class": None if name == CLASSES[-1] else name}
+        given = {key: value for key, value in config.items() if value is not None}
+        (first / "tokenizer_config.json").write_text(json.dumps(given))
+        expected = cleaned(automatic.from_pretrained(first), ROWS)
+        for kind in KINDS.values():
+            ours = kind.from_pretrained(first)
+            assert cleaned(ours, ROWS) == expected, (kind, setting)
+            ours.save_pretrained(again)
+            for other in (automatic, *KINDS.values()):
+                assert cleaned(other.from_pretrained(again), ROWS) == expected, (kind, other, setting)
+
+
+MODELS = {
+    "BPE": lambda: models.BPE(PIECES, [], unk_token="[UNK]"),
+    "Unigram": lambda: models.Unigram([(token, -1.0) for token in PIECES], 1),
+    "words": lambda: models.WordLevel(PIECES, unk_token="[UNK]"),
+    "WordPiece": lambda: models.WordPiece(PIECES, unk_token="[UNK]"),
+}
+DECODERS = [
+    None, decoders.WordPiece(cleanup=True), decoders.WordPiece(cleanup=False, prefix="@"), decoders.ByteLevel(),
+    decoders.Metaspace(), decoders.Fuse(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_any_decoder_is_cleaned_up_after_as_by_transformers(model, tmp_path):
+    kind = pytest.importorskip("transformers").PreTrainedTokenizerFast
+    for decoder in DECODERS:
+        rust = Tokenizer(MODELS[model]())
+        if decoder is not None:
+            rust.decoder = decoder
+        rust.add_special_tokens(list(SPECIAL))
+        for options in ({}, {"clean_up_tokenization_spaces": True}):
+            ours = ElectraTokenizerFast(tokenizer_file=rust, **options)
+            expected = cleaned(kind(tokenizer_object=rust, **options), ROWS)
+            assert cleaned(ours, ROWS) == expected, decoder
+            ours.save_pretrained(tmp_path)
+            assert cleaned(kind.from_pretrained(tmp_path), ROWS) == expected, decoder
+            assert cleaned(ElectraTokenizerFast.from_pretrained(tmp_path), ROWS) == expected, decoder
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -58,6 +58,8 @@ class Backend(Protocol):
 
     encode_special_tokens: bool
 
+    @property
+    def decoder(self) -> Any: ...
     def encode(
         self, /, sequence: Any, pair: Any = None, is_pretokenized: bool = False, add_special_tokens: bool = True
     ) -> Any: ...

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, Unpack, cast
 
-from tokenizers import AddedToken, Tokenizer, decoders, normalizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers
 
 from electra_common.tokenization import special_tokens as special
 from electra_common.tokenization.base import TokenizerBase, TokenizerOptions
@@ -17,7 +17,6 @@ from electra_common.tokenization.wordpiece_settings import (
     BYTE_LEVEL,
     WordPieceSettings,
     check_flags,
-    cleans_up,
     contents,
     guess_special_tokens,
     load_vocabulary,
@@ -26,11 +25,6 @@ from electra_common.tokenization.wordpiece_settings import (
     settings_of,
     without_gaps_in,
 )
-
-# What transformers joins for tokenizers whose own decoder knows nothing of it.
-_CLEAN_UP = tuple(
-    (f" {text}", text) for text in (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
-)  # fmt: skip
 
 # The names of BertNormalizer's options in transformers' settings.
 _BERT_RULES: Final = {
@@ -58,7 +52,7 @@ class ElectraTokenizerFast(TokenizerBase):
         mask_token: ``[MASK]``, or ``<mask>``.
         tokenize_chinese_chars: make a word of every CJK ideograph.
         strip_accents: take accents off; None means where case is folded.
-        clean_up_tokenization_spaces: join punctuation to the word before it when decoding.
+        clean_up_tokenization_spaces: what :meth:`decode` does where it is not told.
         compat: ``"transformers"``, or ``"google"`` for the rules of Google's ELECTRA code.
         add_prefix_space: of byte-level BPE: treat the first word as if a blank stood before it.
         trim_offsets: of byte-level BPE: leave blanks out of offsets.
@@ -84,7 +78,7 @@ class ElectraTokenizerFast(TokenizerBase):
         mask_token: str | AddedToken | None = None,
         tokenize_chinese_chars: bool | None = None,
         strip_accents: bool | None = None,
-        clean_up_tokenization_spaces: bool | None = None,
+        clean_up_tokenization_spaces: bool = False,
         *,
         bos_token: str | AddedToken | None = None,
         eos_token: str | AddedToken | None = None,
@@ -117,8 +111,7 @@ class ElectraTokenizerFast(TokenizerBase):
                 True if do_lower_case is None else do_lower_case, strip_accents,
                 True if tokenize_chinese_chars is None else tokenize_chinese_chars, compat, contents(tokens),
             )  # fmt: skip
-            clean_up = clean_up_tokenization_spaces is not False
-            backend = rust_backend(load_vocabulary(vocab_file, self.rules), self.rules, clean_up=clean_up)
+            backend = rust_backend(load_vocabulary(vocab_file, self.rules), self.rules)
         else:
             assert tokenizer_file is not None
             if isinstance(tokenizer_file, Tokenizer):
@@ -129,8 +122,13 @@ class ElectraTokenizerFast(TokenizerBase):
             self.rules = settings_of(backend)
             own = self.rules.special_tokens if self.rules else {}
             tokens = {**guess_special_tokens(backend), **own, **tokens}
-            clean_up = cleans_up(backend) if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        super().__init__(backend, tokens, never_split=never_split, clean_up_tokenization_spaces=clean_up, **options)
+        super().__init__(
+            backend,
+            tokens,
+            never_split=never_split,
+            clean_up_tokenization_spaces=clean_up_tokenization_spaces,
+            **options,
+        )
 
     @classmethod
     def _from_folder(cls, folder: TokenizerFolder, settings: dict[str, Any], overrides: dict[str, Any]) -> Self:
@@ -138,9 +136,9 @@ class ElectraTokenizerFast(TokenizerBase):
         if folder.tokenizer is None or (folder.vocabulary is not None and compat is not None):
             without = {name: value for name, value in settings.items() if name not in BYTE_LEVEL}
             return cls._from_vocabulary(folder, {**without, **overrides})
-        rust = open_rust_tokenizer(folder.tokenizer)
+        rust = folder.open_tokenizer()
         # Settings that were left in a config from another tokenizer; transformers reads over them as well.
-        left = {"clean_up_tokenization_spaces"}
+        left: set[str] = set()
         if byte_level := set(BYTE_LEVEL) & set(settings):
             left |= byte_level - _byte_level_options(rust)
         if isinstance(rust.normalizer, normalizers.BertNormalizer):
@@ -158,14 +156,9 @@ class ElectraTokenizerFast(TokenizerBase):
             ids = {token: self.convert_tokens_to_ids(token) for token in (cls_token, sep_token)}
             set_template(cast("Tokenizer", self._own_backend()), ids, cls_token, sep_token)
 
-    def _join(self, tokens: Sequence[str], clean_up: bool) -> str:
-        decoder = self._backend.decoder  # type: ignore[attr-defined]
-        if isinstance(decoder, decoders.WordPiece):
-            return str(decoders.WordPiece(prefix=decoder.prefix, cleanup=clean_up).decode(list(tokens)))
-        text = " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
-        for blank, joined in _CLEAN_UP if clean_up else ():
-            text = text.replace(blank, joined)
-        return text
+    def _clean_up(self, text: str) -> str:
+        is_bpe = isinstance(cast("Tokenizer", self._backend).model, models.BPE)  # a blank of its text is one that was
+        return text if is_bpe else super()._clean_up(text)
 
     def _rule_settings(self) -> dict[str, Any]:
         return {} if self.rules is None else self.rules.as_config()
@@ -175,9 +168,6 @@ class ElectraTokenizerFast(TokenizerBase):
         rust.no_truncation()
         rust.encode_special_tokens = False
         assert isinstance(rust, Tokenizer)
-        if isinstance(rust.decoder, decoders.WordPiece):
-            clean_up = self.clean_up_tokenization_spaces
-            rust.decoder = decoders.WordPiece(prefix=rust.decoder.prefix, cleanup=clean_up)
         return rust
 
 

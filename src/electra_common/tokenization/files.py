@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders
 
 from electra_common.config_json import read_config_file
 from electra_common.json_files import read_json_file, read_small_file
@@ -39,6 +39,9 @@ _ARGUMENTS: Final = frozenset({
     "padding_side", "truncation_side", "model_input_names", "split_special_tokens", "additional_special_tokens",
     "add_prefix_space", "trim_offsets", "clean_up_tokenization_spaces", *special.NAMES,
 })  # fmt: skip
+# Of these transformers makes a BertTokenizer, with a decoder of its own in place of the file's.
+_CLASSES_OF_BERT: Final = ("BertTokenizer", "BertTokenizerFast", "ElectraTokenizer", "ElectraTokenizerFast")
+_ANY_CLASS: Final = "PreTrainedTokenizerFast"
 # Written anew, or of no meaning to this library.
 _NOT_KEPT: Final = frozenset({
     "tokenizer_class", "added_tokens_decoder", "name_or_path", "special_tokens_map_file", "tokenizer_file",
@@ -145,6 +148,20 @@ class TokenizerFolder:
             raise CheckpointError(f"{folder / 'added_tokens.json'}: expected {{token: id}}")
         return result
 
+    def open_tokenizer(self) -> Tokenizer:
+        """Read the ``tokenizer.json``; WordPiece decodes as transformers' ``AutoTokenizer`` would for this folder.
+
+        Raises:
+            CheckpointError: the file cannot be read, or is not one.
+        """
+        assert self.tokenizer is not None
+        result = open_rust_tokenizer(self.tokenizer)
+        name = self.config.get("tokenizer_class")
+        is_of_bert = self.max_positions is not None if name is None else name in _CLASSES_OF_BERT
+        if is_of_bert and isinstance(result.decoder, decoders.WordPiece):
+            result.decoder = decoders.WordPiece(prefix=result.decoder.prefix, cleanup=True)
+        return result
+
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of a constructor that the files give.
 
@@ -249,14 +266,16 @@ class TokenizerFolder:
 def folder_files(tokenizer: TokenizerBase) -> dict[str, bytes]:
     """Return the content of all files of a tokenizer, by name."""
     rust = tokenizer._rust_tokenizer()
-    model = json.loads(rust.to_str())["model"]
+    parts = json.loads(rust.to_str())
+    model = parts["model"]
     added = tokenizer.added_tokens_decoder
     beyond = {token.content: index for index, token in added.items() if index >= rust.get_vocab_size(False)}
     config = {
         **tokenizer.settings(),
         "added_tokens_decoder": {str(index): _token_as_json(token) for index, token in sorted(added.items())},
-        # transformers makes every ElectraTokenizer a WordPiece with BERT's rules, whatever tokenizer.json says.
-        "tokenizer_class": "PreTrainedTokenizerFast" if tokenizer.rules is None else "ElectraTokenizer",
+        # transformers makes every ElectraTokenizer a WordPiece with BERT's rules, whatever tokenizer.json says, and
+        # with a decoder that cleans up.
+        "tokenizer_class": "ElectraTokenizer" if tokenizer.rules and parts["decoder"]["cleanup"] else _ANY_CLASS,
     }
     files: dict[str, bytes] = {}
     if model["type"] == "WordPiece":

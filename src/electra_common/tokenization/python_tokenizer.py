@@ -6,21 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders
 
 from electra_common.tokenization.backend import Backend
 from electra_common.tokenization.base import TokenizerBase, TokenizerOptions
-from electra_common.tokenization.files import TokenizerFolder, open_rust_tokenizer
+from electra_common.tokenization.files import TokenizerFolder
 from electra_common.tokenization.python.backend import PythonBackend
+from electra_common.tokenization.python.decoding import WordPieceDecoder
 from electra_common.tokenization.wordpiece_settings import (
     BYTE_LEVEL,
     MAX_WORD_CHARACTERS,
     WordPieceSettings,
     check_flags,
-    cleans_up,
     contents,
     guess_special_tokens,
-    join_wordpieces,
     load_vocabulary,
     rust_backend,
     set_template,
@@ -44,7 +43,7 @@ class ElectraTokenizer(TokenizerBase):
         mask_token: stands for what a model is to guess.
         tokenize_chinese_chars: make a word of every CJK ideograph.
         strip_accents: take accents off; None means where case is folded, as BERT does.
-        clean_up_tokenization_spaces: join punctuation to the word before it when decoding.
+        clean_up_tokenization_spaces: what :meth:`decode` does where it is not told.
         compat: ``"transformers"``, or ``"google"`` for the rules of Google's ELECTRA code: words of up to 200
             characters, and its own notion of control characters and white space.
         **options: ``model_max_length``, ``padding_side``, ``truncation_side``, ``model_input_names``,
@@ -69,7 +68,7 @@ class ElectraTokenizer(TokenizerBase):
         mask_token: str | AddedToken = "[MASK]",
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
-        clean_up_tokenization_spaces: bool = True,
+        clean_up_tokenization_spaces: bool = False,
         *,
         compat: str = "transformers",
         **options: Unpack[TokenizerOptions],
@@ -94,7 +93,6 @@ class ElectraTokenizer(TokenizerBase):
             strip_accents=strip_accents,
             tokenize_chinese_chars=tokenize_chinese_chars,
             max_input_chars_per_word=MAX_WORD_CHARACTERS[compat],
-            cleanup=clean_up_tokenization_spaces,
             compat="google" if compat == "google" else "rust",
             unk_token=rules.special_tokens["unk_token"],
             sep_token=rules.special_tokens["sep_token"],
@@ -116,35 +114,33 @@ class ElectraTokenizer(TokenizerBase):
         settings = {name: value for name, value in settings.items() if name not in BYTE_LEVEL}
         if folder.tokenizer is None or (folder.vocabulary is not None and "compat" in {**settings, **overrides}):
             return cls._from_vocabulary(folder, {**settings, **overrides})
-        rust = open_rust_tokenizer(folder.tokenizer)
+        rust = folder.open_tokenizer()
         rules = settings_of(rust)
         if rules is None:
             raise CheckpointError(
                 f"{folder.tokenizer}: by its {', '.join(unlike_bert(rust))} not BERT's WordPiece, "
                 "the only one in Python; load it by ElectraTokenizerFast"
             )
-        own = {**rules.as_config(), "clean_up_tokenization_spaces": cleans_up(rust)}
-        settings.pop("clean_up_tokenization_spaces", None)  # the decoder says it
         names = {**guess_special_tokens(rust), **rules.special_tokens}
-        arguments = {**names, **own, **settings, **overrides}
+        arguments = {**names, **rules.as_config(), **settings, **overrides}
         added = rust.get_added_tokens_decoder()
-        return cls._from_pieces(
+        tokenizer = cls._from_pieces(
             rust.get_vocab(with_added_tokens=False), folder, arguments, added, rules.special_tokens["unk_token"]
         )
+        decoder = cast("decoders.WordPiece", rust.decoder)
+        cast("PythonBackend", tokenizer._own_backend()).decoder = WordPieceDecoder(decoder.prefix, decoder.cleanup)
+        return tokenizer
 
     def _set_template(self, cls_token: str, sep_token: str) -> None:
         cast("PythonBackend", self._own_backend()).set_template(cls_token, sep_token)
-
-    def _join(self, tokens: Sequence[str], clean_up: bool) -> str:
-        return join_wordpieces(tokens, clean_up=clean_up)
 
     def _rule_settings(self) -> dict[str, Any]:
         return self.rules.as_config()
 
     def _rust_tokenizer(self) -> Tokenizer:
-        rust = rust_backend(
-            self._backend.get_vocab(with_added_tokens=False), self.rules, clean_up=self.clean_up_tokenization_spaces
-        )
+        rust = rust_backend(self._backend.get_vocab(with_added_tokens=False), self.rules)
+        decoder = self._backend.decoder
+        rust.decoder = decoders.WordPiece(prefix=decoder.prefix, cleanup=decoder.cleanup)
         for _, token in sorted(self.added_tokens_decoder.items()):
             rust.add_special_tokens([token]) if token.special else rust.add_tokens([token])
         if self.cls_token and self.sep_token:

@@ -59,7 +59,7 @@ class TextCalls(TokenTable):
         truncation_side: str = "right",
         model_input_names: Sequence[str] = MODEL_FIELDS,
         pad_token_type_id: int = 0,
-        clean_up_tokenization_spaces: bool = True,
+        clean_up_tokenization_spaces: bool = False,
         split_special_tokens: bool = False,
         name_or_path: str = "",
     ) -> None:

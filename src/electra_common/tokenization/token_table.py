@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from tokenizers import AddedToken
 
@@ -14,6 +14,13 @@ from electra_common.tokenization.backend import Backend
 from electra_common.tokenization.tensors import as_lists
 
 _ADDITIONAL = ("additional_special_tokens", "extra_special_tokens")
+# The Rust library takes no ids from here on.
+_ID_LIMIT: Final = 1 << 32
+# What transformers replaces in a whole text, one after the other. A decoder of WordPiece does so within each piece.
+_CLEAN_UP: Final = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"),
+    (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
 
 
 class TokenTable:
@@ -212,16 +219,22 @@ class TokenTable:
     def convert_ids_to_tokens(self, ids: int | Iterable[int], skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or of each of several; None for an id outside the vocabulary."""
         if isinstance(ids, int):
-            return self._backend.id_to_token(ids)
+            return self._token_of(ids)
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._backend.id_to_token(int(index)) for index in ids if int(index) not in skipped]
+        return [self._token_of(int(index)) for index in ids if int(index) not in skipped]
+
+    def _token_of(self, index: int) -> str | None:
+        return self._backend.id_to_token(index) if index < _ID_LIMIT else None
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Return the text that tokens make up, as far as tokens tell."""
-        return self._join(tokens, self.clean_up_tokenization_spaces)
+        """Return the text that the tokenizer's decoder makes of tokens."""
+        decoder = self._backend.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
-    def _join(self, tokens: Sequence[str], clean_up: bool) -> str:
-        raise NotImplementedError
+    def _clean_up(self, text: str) -> str:
+        for blank, joined in _CLEAN_UP:
+            text = text.replace(blank, joined)
+        return text
 
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
@@ -231,7 +244,9 @@ class TokenTable:
         Args:
             token_ids: an id, a row or rows of them.
             skip_special_tokens: leave special tokens out.
-            clean_up_tokenization_spaces: join punctuation to the word before it; None for the tokenizer's own setting.
+            clean_up_tokenization_spaces: take out blanks around apostrophes and before punctuation in the whole text,
+                but for BPE, whose texts have their blanks as they were; None for the tokenizer's own setting. Whatever
+                is set, WordPiece's decoder joins punctuation to the word before it, unless a file says it does not.
 
         Raises:
             ValueError: an id is negative or not a whole number.
@@ -251,9 +266,10 @@ class TokenTable:
         tokens = [
             token
             for index in ids
-            if not (index in added and added[index].special) and (token := self._backend.id_to_token(index)) is not None
+            if not (index in added and added[index].special) and (token := self._token_of(index)) is not None
         ]
-        return self._join(tokens, clean_up)
+        text = self.convert_tokens_to_string(tokens)
+        return self._clean_up(text) if clean_up else text
 
     def batch_decode(
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -63,7 +63,7 @@ def load_vocabulary(vocabulary: str | Path | Mapping[str, int], settings: WordPi
     return pieces
 
 
-def rust_backend(vocabulary: Mapping[str, int], settings: WordPieceSettings, *, clean_up: bool = True) -> Tokenizer:
+def rust_backend(vocabulary: Mapping[str, int], settings: WordPieceSettings) -> Tokenizer:
     """Return the Rust library's tokenizer with these rules."""
     names = settings.special_tokens
     tokenizer = Tokenizer(
@@ -92,7 +92,7 @@ def rust_backend(vocabulary: Mapping[str, int], settings: WordPieceSettings, *, 
         )
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     set_template(tokenizer, vocabulary, names["cls_token"], names["sep_token"])
-    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION, cleanup=clean_up)
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
     return tokenizer
 
 
@@ -206,13 +206,3 @@ def check_flags(flags: Mapping[str, Any]) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool | None):
             raise ValueError(f"{name} must be true or false, found {value!r:.80}")
-
-
-def cleans_up(tokenizer: Tokenizer) -> bool:
-    """Whether a tokenizer joins punctuation to words when decoding."""
-    return isinstance(tokenizer.decoder, decoders.WordPiece) and bool(tokenizer.decoder.cleanup)
-
-
-def join_wordpieces(tokens: Sequence[str], *, clean_up: bool) -> str:
-    """Return the text that pieces make up; with ``clean_up`` without blanks before punctuation and contractions."""
-    return str(decoders.WordPiece(prefix=CONTINUATION, cleanup=clean_up).decode(list(tokens)))

@@ -402,14 +402,19 @@ def test_changing_cls_and_sep_changes_the_rows(kind):
 def test_decoding(tokenizer):
     ids = tokenizer("Hello, world! So  unaffable.")["input_ids"]
     assert tokenizer.decode(ids, skip_special_tokens=True) == "hello, world! so unaffable."
-    plain = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    assert plain == "hello , world ! so unaffable ."
+    contracted = tokenizer("It's so, isn't it?", add_special_tokens=False)["input_ids"]
+    assert tokenizer.clean_up_tokenization_spaces is False
+    for asked in (None, False):
+        assert tokenizer.decode(contracted, clean_up_tokenization_spaces=asked) == "it ' s so, isn ' t it?"
+    assert tokenizer.decode(contracted, clean_up_tokenization_spaces=True) == "it's so, isn't it?"
     assert tokenizer.decode(np.array([ids, ids])) == [tokenizer.decode(ids)] * 2
     assert tokenizer.decode(101) == "[CLS]"
     assert tokenizer.decode([]) == ""
     with pytest.raises(ValueError, match="ids are whole numbers from 0, found -1"):
         tokenizer.decode([1, -1])
-    assert tokenizer.convert_ids_to_tokens([101, 99999]) == ["[CLS]", None]
+    assert tokenizer.convert_ids_to_tokens([101, 99999, 2**32, 2**40]) == ["[CLS]", None, None, None]
+    assert tokenizer.convert_ids_to_tokens(2**32) is None
+    assert tokenizer.decode([101, 2**32 - 1, 2**32, 2**40]) == "[CLS]"
 
 
 def test_alignment_is_not_computed_until_it_is_asked_for(kind):

@@ -33,7 +33,7 @@ def write(folder, name, values):
 def test_what_one_saves_the_other_loads(kind, other, folder):
     tokenizer = kind(
         VOCABULARY, do_lower_case=False, strip_accents=True, model_max_length=77, padding_side="left",
-        clean_up_tokenization_spaces=False, never_split=["##s"],
+        clean_up_tokenization_spaces=True, never_split=["##s"],
     )  # fmt: skip
     tokenizer.add_tokens(["newtoken"])
     tokenizer.add_special_tokens({"additional_special_tokens": ["<x>"]})
@@ -45,7 +45,7 @@ def test_what_one_saves_the_other_loads(kind, other, folder):
     loaded = other.from_pretrained(folder)
     assert everything(loaded(TEXTS, padding=True)) == everything(tokenizer(TEXTS, padding=True))
     assert loaded.settings() == tokenizer.settings()
-    assert loaded.decode(loaded("a, b")["input_ids"]) == "[CLS] a , b [SEP]"
+    assert loaded.decode(loaded("a, b'm")["input_ids"]) == "[CLS] a, b'm [SEP]"
     assert loaded.get_added_vocab() == tokenizer.get_added_vocab()
 
 
@@ -154,14 +154,17 @@ def test_added_tokens_of_an_earlier_save_are_not_read(kind, folder):
 @pytest.mark.parametrize("kept", [(), ("vocab.txt", "tokenizer_config.json")])
 def test_cleaning_up_is_saved_as_it_is_set(kind, folder, kept):
     tokenizer = kind(SMALL)
-    tokenizer.clean_up_tokenization_spaces = False
+    tokenizer.clean_up_tokenization_spaces = True
     tokenizer.save_pretrained(folder)
     for file in list(folder.iterdir()):
         if kept and file.name not in kept:
             file.unlink()
     for other in KINDS.values():
-        assert not other.from_pretrained(folder).clean_up_tokenization_spaces
-        assert other.from_pretrained(folder, clean_up_tokenization_spaces=True).clean_up_tokenization_spaces
+        assert other.from_pretrained(folder).clean_up_tokenization_spaces is True
+        assert not other.from_pretrained(folder, clean_up_tokenization_spaces=False).clean_up_tokenization_spaces
+    (folder / "tokenizer_config.json").unlink()
+    for other in KINDS.values():
+        assert other.from_pretrained(folder).clean_up_tokenization_spaces is False
 
 
 @pytest.mark.parametrize("kept", ["vocab.txt", "tokenizer.json"])

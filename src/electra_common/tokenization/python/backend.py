@@ -12,7 +12,7 @@ from typing import Final
 
 from tokenizers import AddedToken
 
-from electra_common.tokenization.python.decoding import decode_pieces
+from electra_common.tokenization.python.decoding import WordPieceDecoder
 from electra_common.tokenization.python.encoding import Encoding, merge
 from electra_common.tokenization.python.inputs import Words, check_text, check_words, text_and_pair
 from electra_common.tokenization.python.normalization import Normalizer
@@ -84,7 +84,7 @@ class PythonBackend:
         self._template = Template(*(SpecialToken(token, vocabulary[token]) for token in (cls_token, sep_token)))
         self._truncation: Truncation | None = None
         self._padding: Padding | None = None
-        self._cleanup = cleanup
+        self.decoder = WordPieceDecoder(wordpiece_prefix, cleanup)
         self.add_special_tokens([pad_token, unk_token, cls_token, sep_token, mask_token])
 
     # Encoding
@@ -308,7 +308,7 @@ class PythonBackend:
         pieces = [piece for piece in map(self.id_to_token, ids) if piece is not None]
         if skip_special_tokens:
             pieces = [piece for piece in pieces if not self._added.is_special(piece)]
-        return decode_pieces(pieces, prefix=self._model.prefix, cleanup=self._cleanup)
+        return self.decoder.decode(pieces)
 
     def decode_batch(self, sequences: Sequence[Sequence[int]], skip_special_tokens: bool = True) -> list[str]:
         """Return the text of each row of ids.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 # What cleaning up replaces within each piece, one after the other.
@@ -21,21 +22,27 @@ _CLEANUPS: Final = (
 )
 
 
-def decode_pieces(pieces: Iterable[str], *, prefix: str, cleanup: bool) -> str:
-    """Return the text of pieces.
+@dataclass(frozen=True)
+class WordPieceDecoder:
+    """``tokenizers.decoders.WordPiece``.
 
     Args:
-        pieces: as they stand in the vocabulary.
         prefix: marks a continuation.
         cleanup: take out blanks before punctuation and in English contractions, within each piece.
     """
-    text = []
-    for index, piece in enumerate(pieces):
-        part = piece
-        if index:
-            part = piece.removeprefix(prefix) if piece.startswith(prefix) else f" {piece}"
-        if cleanup:
-            for before, after in _CLEANUPS:
-                part = part.replace(before, after)
-        text.append(part)
-    return "".join(text)
+
+    prefix: str
+    cleanup: bool
+
+    def decode(self, tokens: Iterable[str]) -> str:
+        """Return the text of pieces as they stand in the vocabulary."""
+        text = []
+        for index, piece in enumerate(tokens):
+            part = piece
+            if index:
+                part = piece.removeprefix(self.prefix) if piece.startswith(self.prefix) else f" {piece}"
+            if self.cleanup:
+                for before, after in _CLEANUPS:
+                    part = part.replace(before, after)
+            text.append(part)
+        return "".join(text)
