@@ -28,6 +28,11 @@ SUMMARY_TYPES: Final = ("first", "last", "mean", "cls_index")
 MAX_LABELS: Final = 1 << 20
 ATTENTION_IMPLEMENTATIONS: Final = ("sdpa", "eager")
 HEADS: Final = ("transformers", "google")
+# What a config's shapes follow from, in the order in which people give it.
+SIZES: Final = (
+    "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings",
+)  # fmt: skip
 PROBLEM_TYPES: Final = ("regression", "single_label_classification", "multi_label_classification")
 
 # Fields that exist in other people's configs and would change the numbers, with the only value that does not.

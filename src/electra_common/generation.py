@@ -64,15 +64,15 @@ def plan_generation(
     return GenerationPlan(max_new_tokens, end_ids, pad_id, infers_mask)
 
 
-def keeps_cache(config: ElectraConfig, use_cache: bool | None, *, unasked: bool) -> bool:
+def keeps_cache(config: ElectraConfig, use_cache: bool | None, *, by_default: bool) -> bool:
     """Return whether a call returns its keys and values: as asked for, else as the config says.
 
     Args:
         config: gives ``use_cache``.
         use_cache: what was asked for, or None.
-        unasked: whether a call that did not ask may return them.
+        by_default: whether a call that says nothing may return them.
     """
-    return config.use_cache and unasked if use_cache is None else use_cache
+    return config.use_cache and by_default if use_cache is None else use_cache
 
 
 def check_decoder_call(

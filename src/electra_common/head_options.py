@@ -21,6 +21,12 @@ IMPOSSIBLE_WEIGHT: Final = 0.5  # of the loss of answerability
 SPAN_ENDS: Final = 2  # a question answering head gives each token one logit as a start and one as an end
 
 CHOICE_RANK: Final = 3  # [batch, choices, length]
+IGNORED_LABEL: Final = -100  # in labels, where nothing is to be predicted; the number of torch and transformers
+# Linear layers that Google's code builds without naming an initialiser, by the last part of their names.
+GLOROT_MODULES: Final = (
+    "embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs", "start_classifier", "end_dense",
+    "end_classifier", "impossible_dense", "impossible_classifier",
+)  # fmt: skip
 
 
 def check_head(config: ElectraConfig, architecture: str) -> None:
@@ -51,7 +57,7 @@ def check_direction(config: ElectraConfig, architecture: str) -> None:
     """Raise ValueError where an encoder is asked for with the config of a decoder, or the other way round."""
     if config.is_decoder and architecture != _DECODER:
         raise ValueError(
-            f"{architecture} reads in both directions: is_decoder True is of {_DECODER} alone; "
+            f"{architecture} reads in both directions, found is_decoder=True, which only {_DECODER} takes; "
             "pass is_decoder=False, add_cross_attention=False"
         )
     if architecture == _DECODER and not config.is_decoder:

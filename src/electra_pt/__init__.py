@@ -1,7 +1,7 @@
 """ELECTRA in PyTorch: plain ``torch.nn`` modules with the parameter names of the published checkpoints."""
 
 from electra_common import BatchEncoding, ElectraConfig, ElectraTokenizer, ElectraTokenizerFast
-from electra_common.pretraining.objective import PretrainingObjective
+from electra_common.objective import PretrainingObjective
 from electra_pt.causal_lm import ElectraForCausalLM
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
 from electra_pt.layout import FirstTokensLayout, PackedLayout

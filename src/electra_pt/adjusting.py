@@ -16,6 +16,7 @@ class AdjustableModel(nn.Module):
     """What every model lets its user change. A subclass has ``config`` and either is the encoder or has ``electra``."""
 
     config: ElectraConfig
+    # Whether the class is the encoder itself, whose own names lack the canonical prefix ``electra``.
     is_body = False
 
     def get_input_embeddings(self) -> Any:

@@ -147,7 +147,7 @@ class ElectraForCausalLM(ElectraPreTrainedModel):
         logits = self._logits(encoded.last_hidden_state)
         # Each token predicts the one behind it: [batch, length - 1, vocabulary] and [batch, length - 1].
         loss = None if labels is None else classification_loss(logits[:, :-1], labels[:, 1:])
-        is_kept = keeps_cache(self.config, use_cache, unasked=labels is None)
+        is_kept = keeps_cache(self.config, use_cache, by_default=labels is None)
         return output_of_head(
             CausalLMOutput,
             encoded,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-_PLAIN_CALLS: Final = 3  # before a recording: what compiles, measures kernels or makes state at its first calls is done
+_PLAIN_CALLS: Final = 3  # before recording, so that compiling, measuring kernels and making state are over
 
 Inputs = list[dict[str, Tensor]]
 

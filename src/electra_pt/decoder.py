@@ -79,13 +79,13 @@ class ElectraCrossAttention(nn.Module):
                 for projection in (inner.key, inner.value)
             )
         layout.present[:] = key_value
-        gathered, weights = layout.attend(
+        context, weights = layout.attend(
             inner.query(hidden_states).unflatten(-1, heads),  # [batch, length, heads, head size]
             *key_value,
             dropout=inner.dropout_probability if self.training else 0.0,
             return_weights=output_attentions or inner.is_explicit,
         )
-        attended = self.output(gathered.flatten(-2), hidden_states)  # [batch, length, hidden]
+        attended = self.output(context.flatten(-2), hidden_states)  # [batch, length, hidden]
         return attended, weights if output_attentions else None
 
 

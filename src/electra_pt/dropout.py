@@ -1,10 +1,10 @@
 """Dropout whose mask is drawn quickly on a CPU and in programs that ``torch.compile`` makes.
 
-On a CPU torch draws number by number, a tenth of a training step; here sixteen random bits decide about a value. A
-compiled program makes four random numbers for each that it uses, which on a GPU takes longer than to read and write the
-values; here a hash of each value's number, and of a key that is drawn at every call, decides. The probability is
-rounded to the bits that decide; what is kept is scaled by the rounded one, so that means stay what they were. On other
-devices, and in traced graphs, it is torch's own dropout.
+On a CPU torch draws one number per value, which takes a tenth of a training step; here sixteen random bits per value
+are enough. A compiled program draws four numbers for each that it uses, which on a GPU takes longer than reading and
+writing the values; here a hash of the value's index and of a key drawn at every call decides. The probability is
+rounded to that many bits, and the kept values are scaled by the rounded one, so the mean is unchanged. Other devices
+and traced graphs use torch's own dropout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from electra_common.pretraining.sampling import KEPT_BITS
 from electra_pt.sampling import mix_words
 
 _LEVELS = 1 << 16
-_BITS = 16
 _WORDS_OF_A_NUMBER = 4
 _HASHES = 1 << 31
 
@@ -46,7 +45,7 @@ def dropout(values: Tensor, probability: float, training: bool = True) -> Tensor
     if values.device.type != "cpu" or is_traced or not 0 < dropped < _LEVELS:
         return F.dropout(values, probability)
     numbers = torch.empty(-(-values.numel() // _WORDS_OF_A_NUMBER), dtype=torch.int64)
-    words = numbers.random_(-(1 << 63), None).view(torch.int16)[: values.numel()].view(values.shape)
+    words = numbers.random_(-(1 << 63), None).view(torch.int16)[: values.numel()].view(values.shape)  # one a value
     keeps = words >= dropped - _LEVELS // 2
     return values * keeps.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
@@ -57,6 +56,7 @@ def _dropout_by_hash(values: Tensor, probability: float) -> Tensor:
     if not 0 < dropped < _HASHES or values.numel() >= _HASHES:
         return F.dropout(values, probability)
     key = torch.randint(_HASHES - 1, (1,), dtype=torch.int32, device=values.device)
+    # The index of each value, shaped as the values are.
     numbers = torch.arange(values.numel(), dtype=torch.int32, device=values.device).view(values.shape)
     keeps = (mix_words(numbers ^ key) & KEPT_BITS) >= dropped
     return torch.where(keeps, values * (_HASHES / (_HASHES - dropped)), 0.0)

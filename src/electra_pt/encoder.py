@@ -19,7 +19,7 @@ from electra_pt.normalization import LayerNorm
 
 
 class ElectraSelfAttention(nn.Module):
-    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden] of those that are asking."""
+    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden] of the querying tokens."""
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -34,19 +34,19 @@ class ElectraSelfAttention(nn.Module):
     def forward(
         self,
         hidden_states: Tensor,
-        asking: Tensor,
+        query_inputs: Tensor,
         layout: PaddedLayout,
         output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         heads = (*hidden_states.shape[:-1], self.num_attention_heads, self.head_size)
-        gathered, weights = layout.attend(
-            self.query(asking).view(*asking.shape[:-1], *heads[-2:]),  # [..., heads, head size]
+        context, weights = layout.attend(
+            self.query(query_inputs).view(*query_inputs.shape[:-1], *heads[-2:]),  # [..., heads, head size]
             self.key(hidden_states).view(heads),
             self.value(hidden_states).view(heads),
             dropout=self.dropout_probability if self.training else 0.0,
             return_weights=output_attentions or self.is_explicit,
         )
-        return gathered.reshape(asking.shape), weights if output_attentions else None  # [..., hidden]
+        return context.reshape(query_inputs.shape), weights if output_attentions else None  # [..., hidden]
 
 
 class ElectraResidualOutput(nn.Module):
@@ -78,9 +78,9 @@ class ElectraAttention(nn.Module):
         output_attentions: bool = False,
         is_last: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        asking = layout.last_queries(hidden_states) if is_last else hidden_states
-        gathered, weights = self.self(hidden_states, asking, layout, output_attentions)
-        return self.output(gathered, asking), weights
+        query_inputs = layout.last_queries(hidden_states) if is_last else hidden_states
+        context, weights = self.self(hidden_states, query_inputs, layout, output_attentions)
+        return self.output(context, query_inputs), weights
 
 
 class ElectraIntermediate(nn.Module):

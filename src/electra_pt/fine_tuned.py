@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from electra_common import ElectraConfig, ElectraTokenizerFast
+from electra_common.runs.precision import check_precision
 from electra_common.tasks.fine_tuned import FineTuned
-from electra_common.tasks.job import check_precision
 from electra_common.tasks.task_file import read_task_file
 from electra_pt.fine_tuning import task_class
 from electra_pt.prepacking import prepack_weights

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import electra_pt
 from electra_common import ElectraConfig
-from electra_common.pretraining.seeds import derived_seed
+from electra_common.runs.seeds import derived_seed
 from electra_common.tasks.batches import FineTuningBatch
 from electra_common.tasks.features.rows import Row
 from electra_common.tasks.job import FineTuningJob
@@ -174,7 +174,8 @@ def compute_gradients(
         with processes.gathers(network, is_last=number + 1 == len(micro_batches)):
             with torch.autocast(processes.device.type, torch.bfloat16, run.job.precision == "bfloat16"):
                 loss = batch.share * task_loss(network, run.config, inputs, labels, weights)
-            (loss * processes.count).backward()  # type: ignore[no-untyped-call] # DistributedDataParallel divides by the number of processes
+            # DistributedDataParallel divides gradients by the number of processes.
+            (loss * processes.count).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return processes.add_up(total)
 

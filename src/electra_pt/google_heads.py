@@ -36,7 +36,7 @@ class ElectraAnswerHead(nn.Module):
         Args:
             hidden_states: [batch, length, hidden].
             answer_mask: [batch, length], 1 where an answer may start or end.
-            start_positions: [batch], the starts that ends are sought for; without, the most probable ones are taken,
+            start_positions: [batch], the starts whose ends are predicted; without, the most probable ones are taken,
                 and beams of starts and of ends for each of them are returned too.
         """
         outside = (1 - answer_mask.to(hidden_states.dtype)) * OUTSIDE_ANSWER  # [batch, length]

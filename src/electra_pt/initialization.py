@@ -19,12 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from electra_common import ElectraConfig
-
-# Module names that Google's code builds without naming an initialiser.
-GLOROT_MODULES = (
-    "embeddings_project", "dense_prediction", "classifier", "out_proj", "qa_outputs", "start_classifier", "end_dense",
-    "end_classifier", "impossible_dense", "impossible_classifier",
-)  # fmt: skip
+from electra_common.head_options import GLOROT_MODULES
 
 
 class Linear(nn.Linear):

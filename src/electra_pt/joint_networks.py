@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from electra_common import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
+from electra_common.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
 from electra_common.weights.joint_loading import plan_joint_loading
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.saving import save_two_networks

@@ -106,6 +106,7 @@ class ElectraForJointPreTraining(ElectraJointNetworks):
         """Return a token for each slot, [batch, slots]; without logits, every token is as probable."""
         device = masked_positions.device
         if logits is None:
+            # [1, 1, 1] -> [batch, slots, vocabulary]
             logits = torch.zeros(1, 1, 1, device=device).expand(*masked_positions.shape, self.config.vocab_size)
         if sampling_seeds is None:
             sampling_seeds = torch.randint(1 << 32, masked_positions.shape[:1], device=device)
@@ -119,7 +120,7 @@ class ElectraForJointPreTraining(ElectraJointNetworks):
 
 
 def _where_used(values: Tensor, weights: Tensor) -> Tensor:
-    """Return positions or labels [batch, slots], 0 in slots that weigh nothing: what stands there need not exist."""
+    """Return positions or labels [batch, slots], 0 in slots of weight 0, whose numbers may be out of range."""
     return torch.where(weights != 0, values, 0)
 
 
@@ -158,7 +159,7 @@ def corrupt(
         guessed right, nothing was replaced.
     """
     length = input_ids.shape[1]
-    # Unused slots write into a column behind the row, which is cut off again.
+    # Unused slots write into an extra last column, which is cut off again.
     places = torch.where(weights > 0, positions, length).long()
     wider = torch.nn.functional.pad(input_ids, (0, 1))  # [batch, length + 1]
     originals = wider.scatter(1, places, labels.to(wider.dtype))

@@ -65,12 +65,12 @@ class PaddedLayout:
         Args:
             query: [batch, length, heads, head size], as are ``key`` and ``value``.
             key: what is attended to.
-            value: what is gathered.
+            value: what is summed, weighted by attention.
             dropout: probability of dropping an attention weight.
             return_weights: compute the weights explicitly and return them.
 
         Returns:
-            The gathered values [batch, length, heads, head size], and the weights [batch, heads, length, length]
+            The weighted sums [batch, length, heads, head size], and the weights [batch, heads, length, length]
             after softmax and dropout, or None.
         """
         query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))  # [batch, heads, length, size]
@@ -79,13 +79,14 @@ class PaddedLayout:
         is_wrong = self._spoils_gradients(query, key, value)
         if not (return_weights or is_slow or (is_wrong and not _is_recorded())):
             query, bias = self._seeing(query) if is_wrong else (query, self.attention_bias)
-            gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-            return gathered.transpose(1, 2), None
+            context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+            return context.transpose(1, 2), None  # [batch, length, heads, head size]
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # [batch, heads, length, length]
         if self.attention_bias is not None:
             scores = scores + self.attention_bias
         weights = dropped(scores.softmax(dim=-1), dropout)
-        return (weights @ value).transpose(1, 2), weights if return_weights else None
+        context = (weights @ value).transpose(1, 2)  # [batch, length, heads, head size]
+        return context, weights if return_weights else None
 
     def _spoils_gradients(self, *inputs: Tensor) -> bool:
         """Whether a gradient of fused attention to these would be wrong."""
@@ -95,9 +96,9 @@ class PaddedLayout:
     def _seeing(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Return queries and a bias for fused attention that gives the same values, and gradients that are right.
 
-        For programs that have to serve every mask: step by step, attention would take them more time and memory. A
-        query of 0 without a bias attends to everything equally too; it has, and gives the keys, a gradient of 0, where
-        step by step they get that of scores which the smallest number has swallowed.
+        For compiled programs, which serve every mask: unfused attention would cost them more time and memory. A blind
+        query attends to everything equally, and so does a query of 0 without a bias. The gradient of that one, and of
+        the keys through it, is 0; unfused attention has one, of scores that the smallest number has absorbed.
         """
         assert self.blind_queries is not None
         assert self.attention_bias is not None
@@ -173,8 +174,8 @@ class PackedLayout:
 
     def pack(self, padded: Tensor) -> Tensor:
         """[batch, length, ...] -> [tokens, ...]; a batch of 1 stands for every row."""
-        whole = padded.expand(*self.packing.shape, *padded.shape[2:])
-        return whole.flatten(0, 1).index_select(0, self.index)
+        whole = padded.expand(*self.packing.shape, *padded.shape[2:])  # [batch, length, ...]
+        return whole.flatten(0, 1).index_select(0, self.index)  # [batch * length, ...] -> [tokens, ...]
 
     def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
         """[tokens, ...] -> [batch, length, ...], padding filled up with a number."""
@@ -198,18 +199,18 @@ class PackedLayout:
         Args:
             query: [tokens, heads, head size], as are ``key`` and ``value``; or one for each sequence, in their order.
             key: what is attended to.
-            value: what is gathered.
+            value: what is summed, weighted by attention.
             dropout: probability of dropping an attention weight.
             return_weights: compute the weights explicitly; a packed row has no place to return them in.
 
         Returns:
-            The gathered values, one for each query, and None.
+            The weighted sums, one for each query, and None.
         """
         if query.is_cuda and not return_weights:
             attend = self._attend_by_offsets if _has_kernel(query) else self._attend_padded
             return attend(query, key, value, dropout), None
         inside = PaddedLayout(None)
-        gathered = []
+        context = []
         # Cut in one operation: its gradient is one concatenation, where that of each slice would be as long as the row.
         sizes = [run.stop - run.start for run in self.packing.runs]
         query_sizes = sizes if len(query) == len(key) else [run.sequences for run in self.packing.runs]
@@ -217,8 +218,8 @@ class PackedLayout:
         for run, *parts in zip(self.packing.runs, *cut, strict=True):
             inputs = (part.view(run.sequences, -1, *query.shape[1:]) for part in parts)  # [run's, length, heads, size]
             values, _ = inside.attend(*inputs, dropout=dropout, return_weights=return_weights)
-            gathered.append(values.flatten(0, 1))  # [run's queries, heads, head size]
-        return torch.cat(gathered), None
+            context.append(values.flatten(0, 1))  # [run's queries, heads, head size]
+        return torch.cat(context), None
 
     def _attend_by_offsets(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """Attend in one kernel for sequences of many lengths: arguments and result as of :meth:`attend`."""
@@ -229,9 +230,9 @@ class PackedLayout:
         if dropout == 0 and find_spec("torch.nn.attention.varlen") is not None:
             from torch.nn.attention.varlen import varlen_attn
 
-            gathered = varlen_attn(query, key, value, query_offsets, offsets, most_queries, longest)
-            assert isinstance(gathered, Tensor)  # a pair only where more is asked for
-            return gathered
+            context = varlen_attn(query, key, value, query_offsets, offsets, most_queries, longest)
+            assert isinstance(context, Tensor)  # a pair only where more is asked for
+            return context
         # The function for everyone knows no dropout; this is the kernel that it calls.
         ends = (query_offsets, offsets, most_queries, longest)
         found: tuple[Tensor, ...] = torch.ops.aten._flash_attention_forward(
@@ -244,14 +245,14 @@ class PackedLayout:
         length, has_all = self.packing.shape[1], len(query) == len(key)
         is_key = self._padded(torch.ones_like(self.places, dtype=torch.bool))  # [sequences, length]
         mask = is_key[:, None, None].expand(-1, query.shape[1], length if has_all else 1, -1)
-        gathered = F.scaled_dot_product_attention(
+        context = F.scaled_dot_product_attention(
             (self._padded(query) if has_all else query[:, None]).transpose(1, 2),  # [sequences, heads, queries, size]
             self._padded(key).transpose(1, 2),
             self._padded(value).transpose(1, 2),
             attn_mask=mask,  # [sequences, heads, queries, length]
             dropout_p=dropout,
         )
-        flat = gathered.transpose(1, 2).flatten(0, 1)  # [sequences * queries, heads, size]
+        flat = context.transpose(1, 2).flatten(0, 1)  # [sequences * queries, heads, size]
         return flat.index_select(0, self.places) if has_all else flat
 
     def _padded(self, packed: Tensor) -> Tensor:

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from electra_common.head_options import check_label_shape
-
-IGNORED_LABEL = -100
+from electra_common.head_options import IGNORED_LABEL, check_label_shape
 
 
 def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -52,7 +50,7 @@ def classification_loss(logits: Tensor, labels: Tensor, weights: Tensor | None =
         ignore_index=IGNORED_LABEL,
     )
     counts = labelled.to(flat.dtype) if weights is None else weights.to(flat.dtype) * labelled
-    return weighted_mean(flat.view(labels.shape), counts)
+    return weighted_mean(flat.view(labels.shape), counts)  # [labels] -> shaped as the labels are
 
 
 def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: str) -> Tensor:
@@ -101,7 +99,7 @@ def impossible_loss(impossible_logits: Tensor, is_impossible: Tensor) -> Tensor:
         impossible_logits: [batch], positive for no answer.
         is_impossible: [batch], 1 for no answer.
     """
-    targets = is_impossible.float().reshape(-1)
+    targets = is_impossible.float().reshape(-1)  # [batch]
     losses = F.binary_cross_entropy_with_logits(impossible_logits.float(), targets, reduction="none")
     return weighted_mean(losses, torch.ones_like(losses))
 

@@ -1,6 +1,6 @@
-"""LayerNorm whose result has the dtype that the layers behind it compute in.
+"""LayerNorm whose result has the dtype that the layers after it compute in.
 
-Under autocast torch's own gives float32, which every layer behind it rounds anyway, so that what lies between layers is
+Under autocast torch's own gives float32, which the next layer rounds anyway, so that what lies between layers is
 written and read at twice the width. Keras's mixed precision keeps it in half precision, and so does this one. What is
 added up inside is float32 in both.
 """

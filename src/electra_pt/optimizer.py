@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from electra_common.pretraining.decay import check_adam_options, check_adam_state, is_decayed
+from electra_common.runs.decay import check_adam_options, check_adam_state, is_decayed
+from electra_common.runs.optimizer_file import Moments
+from electra_common.weights.names import BODY_PREFIX
 from electra_pt.joint_networks import ElectraJointNetworks, joint_state
 from electra_pt.pretrained import ElectraPreTrainedModel, assign_canonical, read_canonical
 from electra_pt.sharding import whole_tensor
@@ -20,7 +22,6 @@ from electra_pt.sharding import whole_tensor
 _LATE = 1e9
 
 Model = ElectraPreTrainedModel | ElectraJointNetworks
-Moments = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
 
 class ElectraAdam(torch.optim.Optimizer):
@@ -163,7 +164,7 @@ def named_weights(model: Model) -> dict[str, nn.Parameter]:
     """Return ``{canonical or joint name: parameter}`` of one network or of both."""
     if isinstance(model, ElectraJointNetworks):
         return joint_state(model)
-    prefix = "electra." if model.is_body else ""
+    prefix = BODY_PREFIX if model.is_body else ""
     return {prefix + name: parameter for name, parameter in model.named_parameters()}
 
 

@@ -46,7 +46,7 @@ def prepack_weights(model: nn.Module) -> None:
     the vocabulary, which is the word table.
 
     Prepacked, a model computes no gradients, and its parameters must not change; :func:`undo_prepacking` ends that.
-    Changes through ``parameter.data`` in place are the one kind that nobody can see.
+    Changes through ``parameter.data`` in place are the one kind that cannot be detected.
 
     Args:
         model: any of this package, or one that contains it; prepacked already, it is prepacked anew.
@@ -119,7 +119,7 @@ class _PrepackedLinear(_Packed, nn.Linear):
     packed_from: tuple[int, int]
 
     def pack(self) -> None:
-        self.packed_from = _state(self.weight)
+        self.packed_from = _version_of(self.weight)
         self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class _PrepackedLinear(_Packed, nn.Linear):
 
     def check(self) -> None:
         """Raise RuntimeError if the weight is not the one that was packed."""
-        if _state(self.weight) != self.packed_from:
+        if _version_of(self.weight) != self.packed_from:
             raise RuntimeError(f"a weight changed after prepack_weights: {_UNDO}")
 
 
@@ -158,19 +158,20 @@ class _PrepackedLayer(_Packed, ElectraLayer):
         output_attentions: bool = False,
         is_last: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        asking = layout.last_queries(hidden_states) if is_last else hidden_states
-        if asking is not hidden_states or output_attentions or not self._may_fuse():
+        query_inputs = layout.last_queries(hidden_states) if is_last else hidden_states
+        if query_inputs is not hidden_states or output_attentions or not self._may_fuse():
             return super().forward(hidden_states, layout, output_attentions, is_last)
         own, shape = self.packed_inside.self_attention, hidden_states.shape
         products = self.packed_products_of_few if shape[:-1].numel() <= _FEW_ROWS else self.packed_products
         heads = (*shape[:-1], 3, own.num_attention_heads, own.head_size)
-        gathered, _ = layout.attend(
+        context, _ = layout.attend(
             *products.projected(hidden_states).view(heads).unbind(-3),  # [..., heads, head size] each
             dropout=0.0,
             return_weights=own.is_explicit,
         )
         first_norm, second_norm = self.packed_inside.norms
-        attended = torch.layer_norm(products.attended(gathered.reshape(shape), hidden_states), *first_norm)
+        # [..., heads, head size] -> [..., hidden]
+        attended = torch.layer_norm(products.attended(context.reshape(shape), hidden_states), *first_norm)
         return torch.layer_norm(products.narrowed(products.widened(attended), attended), *second_norm), None
 
     def _may_fuse(self) -> bool:
@@ -200,7 +201,7 @@ class _Inside:
         self.self_attention = layer.attention.self
         self.norms = [(list(norm.normalized_shape), norm.weight, norm.bias, norm.eps) for norm in norms]
         self.tensors = [tensor for part in linear for tensor in part.parameters()]
-        self.states = [_state(tensor) for tensor in self.tensors]
+        self.states = [_version_of(tensor) for tensor in self.tensors]
         holders: list[dict[str, Any]] = [
             *(part._modules for part in (layer, *self.parts)),
             *(part._parameters for part in (*linear, *norms)),
@@ -218,7 +219,7 @@ class _Inside:
             and not any(self.hooks)
             and all(map(operator.is_, self._now_held(), self.held))
             and [norm.eps for norm in self.norm_modules] == [norm[-1] for norm in self.norms]
-            and [_state(tensor) for tensor in self.tensors] == self.states
+            and [_version_of(tensor) for tensor in self.tensors] == self.states
         )
 
     def _now_held(self) -> list[object]:
@@ -246,9 +247,9 @@ class _Products:
         result: Tensor = torch.ops.mkldnn._linear_pointwise(hidden_states, self.weight, self.bias, "none", [], "")
         return result
 
-    def attended(self, gathered: Tensor, residual: Tensor) -> Tensor:
-        """What attention gathered, and the residual sum: [..., hidden]."""
-        return self._plus(self.dense[0], gathered, residual)
+    def attended(self, context: Tensor, residual: Tensor) -> Tensor:
+        """The projection of attention's context, and the residual sum: [..., hidden]."""
+        return self._plus(self.dense[0], context, residual)
 
     def widened(self, attended: Tensor) -> Tensor:
         """Linear and GELU: [..., hidden] -> [..., intermediate]."""
@@ -332,6 +333,6 @@ def _uses_parameters() -> bool:
     return is_recorded or torch.is_autocast_enabled("cpu")
 
 
-def _state(weight: Tensor) -> tuple[int, int]:
+def _version_of(weight: Tensor) -> tuple[int, int]:
     """Return what tells whether a weight is still the same: where it is, and how often it was changed in place."""
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version

@@ -15,21 +15,17 @@ from torch import Tensor, nn
 
 from electra_common import ElectraConfig, LoadReport
 from electra_common.weights.loading import LoadPlan, plan_loading
-from electra_common.weights.names import ARCHITECTURE_PARTS, TIED_VOCABULARY_WEIGHT
+from electra_common.weights.names import ARCHITECTURE_PARTS, BODY_PREFIX, TIED_VOCABULARY_WEIGHT
 from electra_common.weights.saving import config_as_saved, save_folder
 from electra_common.weights.tensors import Array, StoredTensor
 from electra_pt.adjusting import AdjustableModel
 from electra_pt.initialization import initialize_module, initialize_weights
-from electra_pt.sharding import is_divided, parts_of, whole_tensor
-
-_BODY_PREFIX = "electra."
+from electra_pt.sharding import divided_modules, is_divided, whole_tensor
 
 
 class ElectraPreTrainedModel(AdjustableModel):
     """What all ELECTRA models share: a config, and weights that come from and go to checkpoints."""
 
-    # Where this class's own parameter names lack the canonical prefix.
-    is_body = False
     # What checkpoints call this class; a user's own subclass is called as the class that it is made of.
     architecture = "ElectraPreTrainedModel"
 
@@ -142,10 +138,10 @@ def stored_network(model: ElectraPreTrainedModel) -> tuple[ElectraConfig, dict[s
 
 def canonical_state(model: ElectraPreTrainedModel) -> dict[str, Tensor]:
     """Return ``{canonical name: parameter}`` of a model, the tied projection left out."""
-    prefix = _BODY_PREFIX if model.is_body else ""
+    prefix = BODY_PREFIX if model.is_body else ""
     # Not those of `state_dict`, which are parts where processes divide a model, even while it is put together. It is so
     # for a moment only: then they are copied.
-    is_whole_for_now = bool(parts_of(model))
+    is_whole_for_now = bool(divided_modules(model))
     state: dict[str, Tensor] = {
         prefix + name: parameter.detach().clone() if is_whole_for_now else parameter.detach()
         for name, parameter in model.named_parameters(remove_duplicate=False)
@@ -159,7 +155,7 @@ def build_planned(cls: type[Any], plan: LoadPlan) -> Any:
     """Make the model without memory of its own, then give it the checkpoint's tensors."""
     with torch.device("meta"):
         model = cls(plan.config)
-    prefix = _BODY_PREFIX if model.is_body else ""
+    prefix = BODY_PREFIX if model.is_body else ""
     dtype = getattr(torch, plan.dtype)
     for name, tensor in plan.tensors.items():
         module, parameter = _owner(model, name.removeprefix(prefix))

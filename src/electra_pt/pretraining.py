@@ -21,10 +21,10 @@ from electra_common.pretraining.batches import Arrays, MicroBatch
 from electra_common.pretraining.evaluation import PretrainingEvaluation
 from electra_common.pretraining.positions import sinusoidal_positions
 from electra_common.pretraining.run import PretrainingRun, open_run
-from electra_common.pretraining.run_folder import RunState
-from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.starting import config_overrides, fresh_optimizer_named, weights_to_start_from
+from electra_common.runs.run_folder import RunState
+from electra_common.runs.seeds import derived_seed
 from electra_pt.compiling import compile_parts
 from electra_pt.cuda_graphs import RecordedStep
 from electra_pt.joint_pretraining import ElectraForJointPreTraining
@@ -177,7 +177,8 @@ def compute_gradients(
             generator_loss = generator_share * _or_zero(output.get("generator_loss"), totals)
             discriminator_loss = discriminator_share * _or_zero(output.get("discriminator_loss"), totals)
             loss = recipe.generator_weight * generator_loss + recipe.discriminator_weight * discriminator_loss
-            (loss * processes.count).backward()  # type: ignore[no-untyped-call] # DistributedDataParallel divides by the number of processes
+            # DistributedDataParallel divides gradients by the number of processes.
+            (loss * processes.count).backward()  # type: ignore[no-untyped-call]
         totals += torch.stack((loss, generator_loss, discriminator_loss)).detach()
     return processes.add_up(totals)
 
@@ -225,6 +226,7 @@ def _held_out_outputs(output: JointOutput, batch: Arrays) -> dict[str, Tensor]:
         logits = output["generator_logits"].float()
         labels = torch.from_numpy(batch["masked_labels"]).to(logits.device).long()
         found["masked_predictions"] = logits.argmax(-1)
+        # [batch, slots, vocabulary] -> [batch, vocabulary, slots], as cross_entropy wants classes second.
         found["masked_losses"] = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
     return found
 

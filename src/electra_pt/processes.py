@@ -17,8 +17,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from electra_common.pretraining.flops import fastest_product
-from electra_common.pretraining.processes import Processes, Vector
-from electra_pt.sharding import parts_of
+from electra_common.runs.processes import Processes, Vector
+from electra_pt.sharding import divided_modules
 
 
 class RunProcesses:
@@ -45,11 +45,11 @@ class RunProcesses:
 
     def connect(self, model: nn.Module) -> Callable[..., Any]:
         """Return the model as the loop calls it: its gradients are added up where there are several processes."""
-        return DistributedDataParallel(model) if self.count > 1 and not parts_of(model) else model
+        return DistributedDataParallel(model) if self.count > 1 and not divided_modules(model) else model
 
     def gathers(self, network: Callable[..., Any], is_last: bool) -> AbstractContextManager[Any]:
         """Add gradients up in the last micro-batch of a step only."""
-        if isinstance(network, nn.Module) and parts_of(network):
+        if isinstance(network, nn.Module) and divided_modules(network):
             network.set_requires_gradient_sync(is_last)  # type: ignore[operator]
             return nullcontext()
         return network.no_sync() if self.count > 1 and not is_last else nullcontext()  # type: ignore[attr-defined]

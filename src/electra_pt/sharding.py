@@ -37,31 +37,31 @@ def shard(model: nn.Module) -> None:
     fully_shard(model)
 
 
-def parts_of(model: nn.Module) -> list[FSDPModule]:
-    """Return what is put together and divided again at once: none in a model that is not divided."""
+def divided_modules(model: nn.Module) -> list[FSDPModule]:
+    """Return the modules whose parameters are gathered and divided together; none where the model is not divided."""
     return [cast("FSDPModule", module) for module in model.modules() if hasattr(module, "unshard")]
 
 
 @contextmanager
 def whole(model: nn.Module) -> Iterator[None]:
     """Let every process see whole parameters, to write them: all must come here."""
-    for part in parts_of(model):
+    for part in divided_modules(model):
         part.unshard()
     yield
-    for part in parts_of(model):
+    for part in divided_modules(model):
         part.reshard()
 
 
 def read_by_all(model: nn.Module, read: Callable[[], Read]) -> Callable[[], Read]:
-    """Return what gives a value of a model's optimizer: read at once where that takes all processes, else when called.
+    """Return a function that gives a value of the optimizer: read now if it takes all processes, else at its call.
 
     Args:
         model: the optimizer's.
-        read: takes all processes where the model is divided.
+        read: reads the value; a collective operation where the model is divided.
     """
-    if not parts_of(model):
+    if not divided_modules(model):
         return read
-    for part in parts_of(model):  # The optimizer knows the parts; after an evaluation some parameters are whole.
+    for part in divided_modules(model):  # The optimizer knows the parts; after an evaluation some parameters are whole.
         part.reshard()
     value = read()
     return lambda: value

@@ -1,4 +1,4 @@
-"""What fine-tuning makes small: the mean loss of a batch over what is labelled, padding left out."""
+"""The losses of fine-tuning: the mean loss of a batch over what is labelled, padding left out."""
 
 from __future__ import annotations
 

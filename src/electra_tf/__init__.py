@@ -22,7 +22,7 @@ from electra_common import (  # noqa: E402 (the backend comes first)
     ElectraTokenizer,
     ElectraTokenizerFast,
 )
-from electra_common.pretraining.objective import PretrainingObjective  # noqa: E402
+from electra_common.objective import PretrainingObjective  # noqa: E402
 from electra_tf.causal_lm import TFElectraForCausalLM  # noqa: E402
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining  # noqa: E402
 from electra_tf.layout import FirstTokensLayout, PackedLayout  # noqa: E402

@@ -18,7 +18,7 @@ from electra_common.length_buckets import (
     real_lengths,
 )
 from electra_tf.pretrained import TFElectraPreTrainedModel
-from electra_tf.programs import forget_outdated_programs
+from electra_tf.programs import kept_program
 
 _OF_TOKENS: Final = ("last_hidden_state", "logits", "start_logits", "end_logits", "hidden_states")
 
@@ -72,18 +72,15 @@ def _check_outputs(output: Mapping[str, Any], placed: Sequence[str]) -> None:
 def _program(
     model: TFElectraPreTrainedModel, inputs: Mapping[str, NDArray[Any]], jit_compile: bool, has_any_shape: bool
 ) -> Any:
-    """Return the model as a graph that the model keeps: tracing a shape takes longer than computing a batch of it."""
-    forget_outdated_programs(model)
-    # Past Keras, which would look for weights in an attribute and export the functions it finds.
-    programs = model.__dict__.setdefault("bucket_programs", {})
+    """Return the model as a graph, for each shape by itself or for any."""
     signature = None
     if has_any_shape:
         signature = {name: tf.TensorSpec((None, None, *array.shape[2:]), array.dtype) for name, array in inputs.items()}
-    key = (jit_compile, signature and tuple(sorted(signature.items())))
-    if key not in programs:
 
-        def run(batch: dict[str, Any]) -> dict[str, Any]:
-            return dict(model(**batch, training=False).flat())
+    def run(batch: dict[str, Any]) -> dict[str, Any]:
+        return dict(model(**batch, training=False).flat())
 
-        programs[key] = tf.function(run, signature and [signature], jit_compile=jit_compile, autograph=False)
-    return programs[key]
+    key = ("buckets", jit_compile, signature and tuple(sorted(signature.items())))
+    return kept_program(
+        model, key, lambda: tf.function(run, signature and [signature], jit_compile=jit_compile, autograph=False)
+    )

@@ -17,7 +17,7 @@ from electra_common.packing import check_layout
 from electra_tf.decoder import Cache, TFElectraDecoder
 from electra_tf.embeddings import TFElectraEmbeddings
 from electra_tf.heads import TFElectraGeneratorPredictions, TFElectraVocabularyHead
-from electra_tf.initialization import glorot_initializer
+from electra_tf.initialization import linear
 from electra_tf.losses import classification_loss
 from electra_tf.pretrained import TFElectraPreTrainedModel
 
@@ -33,12 +33,7 @@ class TFElectraDecoderModel(TFElectraPreTrainedModel):
         super().__init__(config, **{"name": "electra", **options})
         self.embeddings = TFElectraEmbeddings(config, name="embeddings", dtype=self.dtype_policy)
         if config.has_embeddings_projection:
-            self.embeddings_project = keras.layers.Dense(
-                config.hidden_size,
-                kernel_initializer=glorot_initializer(),
-                name="embeddings_project",
-                dtype=self.dtype_policy,
-            )
+            self.embeddings_project = linear(config, config.hidden_size, "embeddings_project", self.dtype_policy)
         self.encoder = TFElectraDecoder(config, name="encoder", dtype=self.dtype_policy)
         self.initialize()
 
@@ -174,7 +169,7 @@ class TFElectraForCausalLM(TFElectraPreTrainedModel):
         )
         logits = self._logits(encoded.last_hidden_state)
         loss = None if labels is None else self.own_loss({"logits": logits}, {"labels": labels}, attention_mask)
-        is_kept = keeps_cache(self.config, use_cache, unasked=labels is None and tf.executing_eagerly())
+        is_kept = keeps_cache(self.config, use_cache, by_default=labels is None and tf.executing_eagerly())
         return output_of_head(
             CausalLMOutput,
             encoded,

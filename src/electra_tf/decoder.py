@@ -14,6 +14,7 @@ from keras import ops
 
 from electra_common import ElectraConfig
 from electra_common.outputs import DecoderOutput
+from electra_tf.dropout_seeds import seed_generators
 from electra_tf.encoder import (
     TFElectraAttention,
     TFElectraIntermediate,
@@ -100,15 +101,15 @@ class TFElectraCrossAttention(keras.layers.Layer):
                 for projection in (inner.key, inner.value)
             )
         layout.present[:] = key_value
-        gathered, weights = layout.attend(
+        context, weights = layout.attend(
             _in_heads(inner.query(hidden_states), inner),  # [batch, length, heads, head size]
             *key_value,
             dropout=inner.dropout,
             return_weights=output_attentions,
             training=training,
         )
-        gathered = ops.reshape(gathered, ops.shape(hidden_states))  # [batch, length, hidden]
-        return self.residual_output(gathered, hidden_states, training=training), weights
+        context = ops.reshape(context, ops.shape(hidden_states))  # [batch, length, hidden]
+        return self.residual_output(context, hidden_states, training=training), weights
 
 
 def _in_heads(projected: Tensor, attention: TFElectraSelfAttention) -> Tensor:
@@ -220,7 +221,7 @@ def causal_mask(attention_mask: Tensor | None, length: Any, past: Any, device: A
         attention_mask: [batch, past + length], 1 for real tokens, or None.
         length: how many tokens there are.
         past: how many came before them.
-        device: for PyTorch's sake; TensorFlow places the mask by itself, so only None is taken.
+        device: None; the PyTorch twin places the mask with it, TensorFlow does so by itself.
 
     Returns:
         [batch or 1, length, past + length], true where attending is allowed.
@@ -267,7 +268,7 @@ def _recomputed(
     The second run must drop what the first one dropped, so both start from the same state of the random numbers.
     Gradients reach only what is handed over as an argument, so the states of an encoder are one.
     """
-    generators = [dropout.seed_generator for dropout in _dropouts(layer) if dropout.rate > 0]
+    generators = seed_generators(layer)
     random_states = [ops.copy(generator.state) for generator in generators]
 
     def run(hidden_states: Tensor, *states: Tensor) -> Any:
@@ -282,9 +283,3 @@ def _recomputed(
     found = keras.remat(run)(hidden_states, *states)
     result, weights, cross_weights = (*found, None, None)[:3]
     return result, weights, cross_weights
-
-
-def _dropouts(layer: TFElectraDecoderLayer) -> list[keras.layers.Dropout]:
-    halves: list[Any] = [layer.attention] if layer.crossattention is None else [layer.attention, layer.crossattention]
-    inner = [drop for half in halves for drop in (half.self_attention.dropout, half.residual_output.dropout)]
-    return [*inner, layer.residual_output.dropout]

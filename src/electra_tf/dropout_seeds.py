@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from electra_common.pretraining.seeds import derived_seed
+from electra_common.runs.seeds import derived_seed
 
 Tensor = Any
 
@@ -24,10 +24,10 @@ def dropout_seed(seed: int, step: int, replica: int) -> Tensor:
     return tf.constant(derived_seed(seed, "dropout", step, replica) % 2**32, tf.uint32)
 
 
-def seed_generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
-    """Return the generators of a model's dropouts, always in the same order."""
-    layers = model._flatten_layers()
-    return [layer.seed_generator for layer in layers if getattr(layer, "seed_generator", None) is not None]
+def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """Return the generators of the dropouts in a layer or model, always in the same order."""
+    layers = layer._flatten_layers()
+    return [item.seed_generator for item in layers if getattr(item, "seed_generator", None) is not None]
 
 
 def seed_dropout(generators: Sequence[keras.random.SeedGenerator], seed: Tensor) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from electra_common import ElectraConfig
 from electra_common.adjustments import check_embedding_width, check_length, describe_ids
 from electra_tf.initialization import table_initializer, weight_initializer
+from electra_tf.programs import numbers_of
 
 Tensor = Any
 
@@ -96,6 +96,6 @@ class TFElectraEmbeddings(keras.layers.Layer):
 
 def _check_ids(name: str, ids: Tensor, limit: int) -> None:
     """Refuse ids outside a table where they can be read; in a graph there are none yet, and no branch may need them."""
-    values = ids if isinstance(ids, np.ndarray) else getattr(ids, "numpy", lambda: None)()
-    if values is not None and values.size and not 0 <= values.min() <= values.max() < limit:
+    numbers = numbers_of(ids)
+    if numbers is not None and numbers.size and not 0 <= numbers.min() <= numbers.max() < limit:
         raise ValueError(describe_ids(name, limit))

@@ -16,27 +16,24 @@ from keras import ops
 from electra_common import ElectraConfig
 from electra_common.packing import PADDED_RANK
 from electra_tf.activations import activation
-from electra_tf.initialization import weight_initializer
+from electra_tf.dropout_seeds import seed_generators
+from electra_tf.initialization import linear
 from electra_tf.layout import PaddedLayout
 from electra_tf.programs import LayerProgram, leading_sizes
 
 Tensor = Any
 
 
-def _dense(units: int, name: str, config: ElectraConfig, policy: Any) -> keras.layers.Dense:
-    return keras.layers.Dense(units, kernel_initializer=weight_initializer(config), name=name, dtype=policy)
-
-
 class TFElectraSelfAttention(keras.layers.Layer):
-    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden] of those that are asking."""
+    """Queries, keys and values, and attention over them: [..., hidden] -> [..., hidden] of the querying tokens."""
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
         self.num_attention_heads = config.num_attention_heads
         self.head_size = config.head_size
-        self.query = _dense(config.hidden_size, "query", config, self.dtype_policy)
-        self.key = _dense(config.hidden_size, "key", config, self.dtype_policy)
-        self.value = _dense(config.hidden_size, "value", config, self.dtype_policy)
+        self.query = linear(config, config.hidden_size, "query", self.dtype_policy)
+        self.key = linear(config, config.hidden_size, "key", self.dtype_policy)
+        self.value = linear(config, config.hidden_size, "value", self.dtype_policy)
         self.dropout = keras.layers.Dropout(config.attention_probs_dropout_prob, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
@@ -46,24 +43,24 @@ class TFElectraSelfAttention(keras.layers.Layer):
     def call(
         self,
         hidden_states: Tensor,
-        asking: Tensor,
+        query_inputs: Tensor,
         layout: PaddedLayout,
         output_attentions: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        query, key, value = self._projected(hidden_states, asking)  # [..., heads, head size] each
-        gathered, weights = layout.attend(
+        query, key, value = self._projected(hidden_states, query_inputs)  # [..., heads, head size] each
+        context, weights = layout.attend(
             query, key, value, dropout=self.dropout, return_weights=output_attentions, training=training
         )
         width = self.num_attention_heads * self.head_size
-        return ops.reshape(gathered, (*leading_sizes(asking), width)), weights  # [..., hidden]
+        return ops.reshape(context, (*leading_sizes(query_inputs), width)), weights  # [..., hidden]
 
-    def _projected(self, hidden_states: Tensor, asking: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[..., hidden] -> queries of those that are asking, keys and values [..., heads, head size]."""
+    def _projected(self, hidden_states: Tensor, query_inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[..., hidden] -> queries, keys and values [..., heads, head size]."""
         heads = (self.num_attention_heads, self.head_size)
         sizes = leading_sizes(hidden_states)
         return (
-            ops.reshape(self.query(asking), (*leading_sizes(asking), *heads)),
+            ops.reshape(self.query(query_inputs), (*leading_sizes(query_inputs), *heads)),
             ops.reshape(self.key(hidden_states), (*sizes, *heads)),
             ops.reshape(self.value(hidden_states), (*sizes, *heads)),
         )
@@ -77,7 +74,7 @@ class TFElectraResidualOutput(keras.layers.Layer):
         policy = self.dtype_policy
         self.input_size = input_size
         self.hidden_size = config.hidden_size
-        self.dense = _dense(config.hidden_size, "dense", config, policy)
+        self.dense = linear(config, config.hidden_size, "dense", policy)
         self.LayerNorm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=policy)
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, dtype=policy)
 
@@ -111,11 +108,11 @@ class TFElectraAttention(keras.layers.Layer):
         is_last: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        asking = layout.last_queries(hidden_states) if is_last else hidden_states
-        gathered, weights = self.self_attention(
-            hidden_states, asking, layout=layout, output_attentions=output_attentions, training=training
+        query_inputs = layout.last_queries(hidden_states) if is_last else hidden_states
+        context, weights = self.self_attention(
+            hidden_states, query_inputs, layout=layout, output_attentions=output_attentions, training=training
         )
-        return self.residual_output(gathered, asking, training=training), weights
+        return self.residual_output(context, query_inputs, training=training), weights
 
 
 class TFElectraIntermediate(keras.layers.Layer):
@@ -123,7 +120,7 @@ class TFElectraIntermediate(keras.layers.Layer):
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
-        self.dense = _dense(config.intermediate_size, "dense", config, self.dtype_policy)
+        self.dense = linear(config, config.intermediate_size, "dense", self.dtype_policy)
         self.activation = activation(config.hidden_act)
 
     def build(self, input_shape: Any) -> None:
@@ -245,9 +242,7 @@ def _recomputing(layer: TFElectraLayer) -> Callable[..., tuple[Tensor, Tensor | 
 
     The second run must drop what the first one dropped, so both start from the same state of the random numbers.
     """
-    dropouts = (layer.attention.self_attention.dropout, layer.attention.residual_output.dropout,
-                layer.residual_output.dropout)  # fmt: skip
-    generators = [dropout.seed_generator for dropout in dropouts if dropout.rate > 0]
+    generators = seed_generators(layer)
     states = [ops.copy(generator.state) for generator in generators]
 
     def call(hidden_states: Tensor, **options: Any) -> tuple[Tensor, Tensor | None]:

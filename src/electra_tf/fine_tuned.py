@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from electra_common import ElectraConfig, ElectraTokenizerFast
+from electra_common.runs.precision import check_precision
 from electra_common.tasks.fine_tuned import FineTuned
-from electra_common.tasks.job import check_precision
 from electra_common.tasks.task_file import read_task_file
 from electra_tf.fine_tuning import task_class
 from electra_tf.processes import dtype_policy

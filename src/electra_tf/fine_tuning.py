@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import electra_tf
 from electra_common import ElectraConfig
-from electra_common.pretraining.seeds import derived_seed
+from electra_common.runs.seeds import derived_seed
 from electra_common.tasks.batches import FineTuningBatch
 from electra_common.tasks.features.rows import Row
 from electra_common.tasks.job import FineTuningJob

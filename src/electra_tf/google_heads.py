@@ -10,7 +10,7 @@ from keras import ops
 from electra_common import ElectraConfig
 from electra_common.head_options import ANSWER_HIDDEN_SIZE, BEAM_SIZE, OUTSIDE_ANSWER
 from electra_tf.activations import activation
-from electra_tf.initialization import glorot_initializer
+from electra_tf.initialization import linear
 
 Tensor = Any
 
@@ -23,16 +23,13 @@ class TFElectraAnswerHead(keras.layers.Layer):
 
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
-        self.hidden_size = config.hidden_size
+        self.hidden_size, policy = config.hidden_size, self.dtype_policy
         self.activation = activation("gelu")
-        self.start_classifier = self._dense(1, "start_classifier")
-        self.end_dense = self._dense(ANSWER_HIDDEN_SIZE, "end_dense")
-        self.end_classifier = self._dense(1, "end_classifier")
-        self.impossible_dense = self._dense(ANSWER_HIDDEN_SIZE, "impossible_dense")
-        self.impossible_classifier = self._dense(1, "impossible_classifier")
-
-    def _dense(self, units: int, name: str) -> keras.layers.Dense:
-        return keras.layers.Dense(units, kernel_initializer=glorot_initializer(), name=name, dtype=self.dtype_policy)
+        self.start_classifier = linear(config, 1, "start_classifier", policy)
+        self.end_dense = linear(config, ANSWER_HIDDEN_SIZE, "end_dense", policy)
+        self.end_classifier = linear(config, 1, "end_classifier", policy)
+        self.impossible_dense = linear(config, ANSWER_HIDDEN_SIZE, "impossible_dense", policy)
+        self.impossible_classifier = linear(config, 1, "impossible_classifier", policy)
 
     def build(self, input_shape: Any = None) -> None:
         self.start_classifier.build((None, None, self.hidden_size))
@@ -49,7 +46,7 @@ class TFElectraAnswerHead(keras.layers.Layer):
         Args:
             hidden_states: [batch, length, hidden].
             answer_mask: [batch, length], 1 where an answer may start or end.
-            start_positions: [batch], the starts that ends are sought for; without, the most probable ones are taken,
+            start_positions: [batch], the starts whose ends are predicted; without, the most probable ones are taken,
                 and beams of starts and of ends for each of them are returned too.
         """
         outside = (1 - ops.cast(answer_mask, hidden_states.dtype)) * OUTSIDE_ANSWER  # [batch, length]

@@ -11,7 +11,7 @@ from electra_common import ElectraConfig
 from electra_tf.activations import activation
 from electra_tf.initialization import (
     draw_rows,
-    glorot_initializer,
+    linear,
     path_scope,
     undrawn_weights,
     unlocked,
@@ -27,13 +27,9 @@ class TFElectraDiscriminatorPredictions(keras.layers.Layer):
     def __init__(self, config: ElectraConfig, **options: Any) -> None:
         super().__init__(**options)
         self.hidden_size = config.hidden_size
-        self.dense = keras.layers.Dense(
-            config.hidden_size, kernel_initializer=weight_initializer(config), name="dense", dtype=self.dtype_policy
-        )
+        self.dense = linear(config, config.hidden_size, "dense", self.dtype_policy)
         self.activation = activation(config.hidden_act)
-        self.dense_prediction = keras.layers.Dense(
-            1, kernel_initializer=glorot_initializer(), name="dense_prediction", dtype=self.dtype_policy
-        )
+        self.dense_prediction = linear(config, 1, "dense_prediction", self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
         self.dense.build((None, None, self.hidden_size))
@@ -52,9 +48,7 @@ class TFElectraGeneratorPredictions(keras.layers.Layer):
         policy = self.dtype_policy
         self.hidden_size, self.embedding_size = config.hidden_size, config.embedding_size
         self.LayerNorm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=policy)
-        self.dense = keras.layers.Dense(
-            config.embedding_size, kernel_initializer=weight_initializer(config), name="dense", dtype=policy
-        )
+        self.dense = linear(config, config.embedding_size, "dense", policy)
         self.activation = activation(config.generator_hidden_act)
 
     def build(self, input_shape: Any = None) -> None:
@@ -89,6 +83,7 @@ class TFElectraVocabularyHead(keras.layers.Layer):
         bias = draw_rows(self.bias, config.vocab_size, keras.initializers.Zeros())
         kernel = None
         if self.kernel is not None:
+            # Keras has kernels as [input, vocabulary]; rows are drawn of [vocabulary, input].
             kernel = draw_rows(ops.transpose(self.kernel), config.vocab_size, weight_initializer(config))
             del self.kernel
         del self.bias
@@ -124,14 +119,10 @@ class TFElectraClassificationHead(keras.layers.Layer):
         super().__init__(**options)
         policy = self.dtype_policy
         self.hidden_size = config.hidden_size
-        self.dense = keras.layers.Dense(
-            config.hidden_size, kernel_initializer=weight_initializer(config), name="dense", dtype=policy
-        )
+        self.dense = linear(config, config.hidden_size, "dense", policy)
         self.activation = activation("gelu")
         self.dropout = keras.layers.Dropout(config.head_dropout_prob, dtype=policy)
-        self.out_proj = keras.layers.Dense(
-            config.label_count, kernel_initializer=glorot_initializer(), name="out_proj", dtype=policy
-        )
+        self.out_proj = linear(config, config.label_count, "out_proj", policy)
 
     def build(self, input_shape: Any = None) -> None:
         self.dense.build((None, self.hidden_size))
@@ -158,9 +149,7 @@ class TFElectraSequenceSummary(keras.layers.Layer):
         # The width is hidden_size: any other one is refused by `electra_common.head_options`.
         self.summary = None
         if config.summary_use_proj:
-            self.summary = keras.layers.Dense(
-                config.hidden_size, kernel_initializer=weight_initializer(config), name="summary", dtype=policy
-            )
+            self.summary = linear(config, config.hidden_size, "summary", policy)
         self.activation = activation(config.summary_activation or "linear")
         self.first_dropout = keras.layers.Dropout(config.summary_first_dropout or 0.0, dtype=policy)
         self.last_dropout = keras.layers.Dropout(config.summary_last_dropout, dtype=policy)

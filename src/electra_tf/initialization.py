@@ -22,6 +22,7 @@ import keras
 from keras import ops
 
 from electra_common import ElectraConfig
+from electra_common.head_options import GLOROT_MODULES
 
 Tensor = Any
 
@@ -81,9 +82,11 @@ def weight_initializer(config: ElectraConfig) -> keras.initializers.Initializer:
     return WeightInitializer(keras.initializers.TruncatedNormal(stddev=config.initializer_range))
 
 
-def glorot_initializer() -> keras.initializers.Initializer:
-    """Return the initialiser of the layers that Google's code leaves at TensorFlow's default."""
-    return WeightInitializer(keras.initializers.GlorotUniform())
+def linear(config: ElectraConfig, units: int, name: str, policy: Any) -> keras.layers.Dense:
+    """Return a linear layer, [..., size] -> [..., units], drawn as its name says."""
+    is_glorot = name in GLOROT_MODULES
+    initializer = WeightInitializer(keras.initializers.GlorotUniform()) if is_glorot else weight_initializer(config)
+    return keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=policy)
 
 
 def table_initializer(config: ElectraConfig) -> keras.initializers.Initializer:

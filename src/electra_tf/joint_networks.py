@@ -14,7 +14,7 @@ from typing import Any, Self
 import keras
 
 from electra_common import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
+from electra_common.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
 from electra_common.weights.joint_loading import plan_joint_loading
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.saving import save_two_networks
@@ -27,7 +27,7 @@ Tensor = Any
 
 
 def _check_unweighed(sample_weight: Any) -> None:
-    """Refuse sample weights: without targets Keras drops them, and tells nobody."""
+    """Refuse sample weights: without targets Keras drops them silently."""
     if sample_weight is not None:
         raise ValueError("the joint loss takes no sample_weight: leave it out, and weigh tokens with masked_weights")
 

@@ -78,8 +78,12 @@ class TFElectraForJointPreTraining(TFElectraJointNetworks):
             raise ValueError("give both corrupted_input_ids and is_replaced, or neither, to have them sampled")
         masked_positions = _where_used(masked_positions, masked_weights)
         masked_labels = _where_used(masked_labels, masked_weights)
-        body = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "layout": layout}
-        body = {**body, "training": training}
+        body = {
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "layout": layout,
+            "training": training,
+        }
         output: dict[str, Tensor] = {}
         total = 0.0
         if self.generator is not None:
@@ -122,7 +126,7 @@ class TFElectraForJointPreTraining(TFElectraJointNetworks):
 
 
 def _where_used(values: Tensor, weights: Tensor) -> Tensor:
-    """Return positions or labels [batch, slots], 0 in slots that weigh nothing: what stands there need not exist."""
+    """Return positions or labels [batch, slots], 0 in slots of weight 0, whose numbers may be out of range."""
     return tf.where(tf.cast(weights, tf.float32) != 0, values, tf.zeros_like(values))
 
 
@@ -163,7 +167,7 @@ def corrupt(
     """
     ids = tf.convert_to_tensor(input_ids)
     batch, length = tf.unstack(tf.shape(ids))
-    # Unused slots write into a column behind the row, which is cut off again.
+    # Unused slots write into an extra last column, which is cut off again.
     places = tf.where(tf.cast(weights, tf.float32) > 0, tf.cast(positions, tf.int32), length)
     rows = tf.broadcast_to(tf.range(batch)[:, None], tf.shape(places))
     index = tf.stack([rows, places], axis=-1)  # [batch, slots, 2]

@@ -18,10 +18,11 @@ import tensorflow as tf
 from keras import ops
 
 from electra_common.packing import PADDED_RANK, Packing, pack_lengths, pack_mask
+from electra_tf.programs import numbers_of
 
 Tensor = Any
 
-_FEW: Final = 16  # tokens of a sequence: to multiply so few where they lie takes less time than to transpose them
+_FEW_TOKENS: Final = 16  # of a sequence: multiplying so few where they lie takes less time than transposing them
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ class PaddedLayout:
         Args:
             query: [batch, length, heads, head size], or one row; as are ``key`` and ``value``.
             key: what is attended to.
-            value: what is gathered.
+            value: what is summed, weighted by attention.
             dropout: the layer that drops attention weights.
             return_weights: return the weights.
             training: whether dropout is active.
 
         Returns:
-            The gathered values, arranged as the queries are, and the weights [batch, heads, length, length] after
+            The weighted sums, arranged as the queries are, and the weights [batch, heads, length, length] after
             softmax and dropout, or None.
         """
         row = (-1, *query.shape[-2:])
@@ -86,17 +87,17 @@ class PaddedLayout:
             # [batch x length, heads, size] -> [batch, length, heads, size]
             padded = (*self.row_shape, *row[1:])
             query, key, value = (ops.reshape(tensor, padded) for tensor in (query, key, value))
-        are_many = bool(training) or (key.shape[1] is not None and key.shape[1] > _FEW)
+        are_many = bool(training) or (key.shape[1] is not None and key.shape[1] > _FEW_TOKENS)
         scores = _compare(query / math.sqrt(query.shape[-1]), key, are_many)
         if self.attention_bias is not None:
             scores = scores + self.attention_bias
         # Keras warns of a softmax over one entry, which is what a sequence of one token needs.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         weights = dropout(probabilities, training=training)
-        gathered = _gather(weights, value, are_many)
+        context = _gather(weights, value, are_many)
         if self.row_shape is not None:
-            gathered = ops.reshape(gathered, row)  # [batch, length, heads, size] -> [batch x length, heads, size]
-        return gathered, weights if return_weights else None
+            context = ops.reshape(context, row)  # [batch, length, heads, size] -> [batch x length, heads, size]
+        return context, weights if return_weights else None
 
 
 def _compare(query: Tensor, key: Tensor, are_many: bool) -> Tensor:
@@ -146,9 +147,10 @@ class PackedLayout:
         Raises:
             ValueError: a row has no real token, or the mask has no numbers yet, inside of a graph.
         """
-        if not isinstance(attention_mask, np.ndarray) and not hasattr(attention_mask, "numpy"):
+        mask = numbers_of(attention_mask)
+        if mask is None:
             raise ValueError("a packed layout is made of numbers: make it outside of the graph")
-        return cls(pack_mask(np.asarray(attention_mask)))
+        return cls(pack_mask(mask))
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: Any = None) -> PackedLayout:
@@ -156,7 +158,7 @@ class PackedLayout:
 
         Args:
             lengths: tokens of each sequence, in the order of the row.
-            device: for PyTorch's sake; TensorFlow places the numbers by itself, so only None is taken.
+            device: None; the PyTorch twin places the numbers with it, TensorFlow does so by itself.
 
         Raises:
             ValueError: there is no sequence, or an empty one.
@@ -181,7 +183,8 @@ class PackedLayout:
 
     def pack(self, padded: Tensor) -> Tensor:
         """[batch, length, ...] -> [tokens, ...]; a batch of 1 stands for every row."""
-        whole = ops.broadcast_to(padded, (*self.packing.shape, *padded.shape[2:]))
+        whole = ops.broadcast_to(padded, (*self.packing.shape, *padded.shape[2:]))  # [batch, length, ...]
+        # [batch * length, ...] -> [tokens, ...]
         return ops.take(ops.reshape(whole, (-1, *padded.shape[2:])), self.packing.index, axis=0)
 
     def unpack(self, packed: Tensor, fill: float = 0.0) -> Tensor:
@@ -217,25 +220,25 @@ class PackedLayout:
         Args:
             query: [tokens, heads, head size], as are ``key`` and ``value``; or one for each sequence, in their order.
             key: what is attended to.
-            value: what is gathered.
+            value: what is summed, weighted by attention.
             dropout: the layer that drops attention weights.
             return_weights: no effect: a packed row has no place to return them in, and models refuse to be asked.
             training: whether dropout is active.
 
         Returns:
-            The gathered values, one for each query, and None.
+            The weighted sums, one for each query, and None.
         """
         inside = PaddedLayout(None)
-        gathered, start = [], 0
+        context, start = [], 0
         for run in self.packing.runs:
             stop = start + run.sequences * (run.length if query.shape[0] == key.shape[0] else 1)
             parts = (query[start:stop], *(tensor[run.start : run.stop] for tensor in (key, value)))
             # [run's tokens, heads, head size] -> [run's sequences, length, heads, head size]
             inputs = (ops.reshape(part, (run.sequences, -1, *query.shape[1:])) for part in parts)
             values, _ = inside.attend(*inputs, dropout=dropout, return_weights=False, training=training)
-            gathered.append(ops.reshape(values, (-1, *query.shape[1:])))  # [run's queries, heads, head size]
+            context.append(ops.reshape(values, (-1, *query.shape[1:])))  # [run's queries, heads, head size]
             start = stop
-        return ops.concatenate(gathered), None
+        return ops.concatenate(context), None
 
 
 class FirstTokensLayout(PackedLayout):
@@ -263,8 +266,8 @@ class FirstTokensLayout(PackedLayout):
 
 def _is_full(mask: Tensor) -> bool:
     """Whether nothing is masked; looked at where there are numbers, which is outside of graphs."""
-    values = mask if isinstance(mask, np.ndarray) else getattr(mask, "numpy", lambda: None)()
-    return values is not None and bool(values.all())
+    numbers = numbers_of(mask)
+    return numbers is not None and bool(numbers.all())
 
 
 def first_tokens(hidden_states: Tensor, layout: PackedLayout | None) -> Tensor:

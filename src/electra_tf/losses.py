@@ -6,11 +6,9 @@ from typing import Any
 
 from keras import ops
 
-from electra_common.head_options import check_label_shape
+from electra_common.head_options import IGNORED_LABEL, check_label_shape
 
 Tensor = Any
-
-IGNORED_LABEL = -100
 
 
 def replaced_token_detection_loss(logits: Tensor, labels: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -101,7 +99,7 @@ def impossible_loss(impossible_logits: Tensor, is_impossible: Tensor) -> Tensor:
         impossible_logits: [batch], positive for no answer.
         is_impossible: [batch], 1 for no answer.
     """
-    targets = ops.reshape(ops.cast(is_impossible, "float32"), (-1,))
+    targets = ops.reshape(ops.cast(is_impossible, "float32"), (-1,))  # [batch]
     losses = ops.binary_crossentropy(targets, ops.cast(impossible_logits, "float32"), from_logits=True)
     return weighted_mean(losses, ops.ones_like(losses))
 

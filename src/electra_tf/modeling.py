@@ -15,7 +15,7 @@ from electra_common.packing import check_layout
 from electra_tf.embeddings import TFElectraEmbeddings
 from electra_tf.encoder import TFElectraEncoder
 from electra_tf.heads import TFElectraDiscriminatorPredictions, TFElectraGeneratorPredictions, TFElectraVocabularyHead
-from electra_tf.initialization import glorot_initializer
+from electra_tf.initialization import linear
 from electra_tf.layout import PackedLayout, PaddedLayout
 from electra_tf.losses import classification_loss, replaced_token_detection_loss
 from electra_tf.outputs import register_outputs
@@ -36,12 +36,7 @@ class TFElectraModel(TFElectraPreTrainedModel):
         check_direction(config, "ElectraModel")
         self.embeddings = TFElectraEmbeddings(config, name="embeddings", dtype=self.dtype_policy)
         if config.has_embeddings_projection:
-            self.embeddings_project = keras.layers.Dense(
-                config.hidden_size,
-                kernel_initializer=glorot_initializer(),
-                name="embeddings_project",
-                dtype=self.dtype_policy,
-            )
+            self.embeddings_project = linear(config, config.hidden_size, "embeddings_project", self.dtype_policy)
         self.encoder = TFElectraEncoder(config, name="encoder", dtype=self.dtype_policy)
         self.initialize()
 

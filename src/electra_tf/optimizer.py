@@ -13,13 +13,13 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from electra_common.pretraining.decay import check_adam_options, check_adam_state, is_decayed
+from electra_common.runs.decay import check_adam_options, check_adam_state, is_decayed
+from electra_common.runs.optimizer_file import Moments
 from electra_tf.joint_networks import TFElectraJointNetworks, joint_state
 from electra_tf.pretrained import TFElectraPreTrainedModel, assign_canonical, canonical_state, read_canonical
 
 Tensor = Any
 Model = TFElectraPreTrainedModel | TFElectraJointNetworks
-Moments = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
 
 @keras.saving.register_keras_serializable(package="electra_tf")

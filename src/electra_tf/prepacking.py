@@ -40,7 +40,7 @@ def prepack_weights(model: Any) -> None:
     Prepacked, a model refuses to train (RuntimeError), computes no gradients (TensorFlow's LookupError), and the
     weights of its layers must not change: from the first call on assigning to them (RuntimeError) and loading others
     (Keras's ValueError) are refused, until :func:`undo_prepacking` ends that. A ``tf.train.Checkpoint`` that is
-    restored, and ``variable.value.assign``, go past Keras: these changes nobody can see. A ``tf.function`` of the
+    restored, and ``variable.value.assign``, bypass Keras: these changes cannot be detected. A ``tf.function`` of the
     user's keeps what it was traced with, and an exported model holds the copy too.
 
     Args:
@@ -99,7 +99,7 @@ class _PrepackedProgram(LayerProgram):
 
 @contextmanager
 def _few_operations(layer: keras.layers.Layer) -> Iterator[None]:
-    """Within this block layers within a layer compute the same as ever in fewer and faster operations.
+    """Within this block the sublayers of a layer compute the same in fewer and faster operations.
 
     Those that compute in half precision stay what they are.
     """
@@ -123,12 +123,12 @@ class _PrepackedDense(keras.layers.Dense):
 
 
 class _JoinedSelfAttention(TFElectraSelfAttention):
-    """Self-attention whose queries, keys and values are one product: in a program all hidden states are asking."""
+    """Self-attention whose queries, keys and values are one product: in a program every token is a query."""
 
-    def _projected(self, hidden_states: Tensor, asking: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _projected(self, hidden_states: Tensor, query_inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         projections = (self.query, self.key, self.value)
         if not all(map(_is_plain, projections)):
-            return super()._projected(hidden_states, asking)
+            return super()._projected(hidden_states, query_inputs)
         # TensorFlow joins constants once, before it runs the program.
         kernel = tf.concat([tf.convert_to_tensor(projection.kernel) for projection in projections], axis=1)
         bias = tf.concat([tf.convert_to_tensor(projection.bias) for projection in projections], axis=0)

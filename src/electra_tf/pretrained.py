@@ -32,8 +32,6 @@ _BODY_NAME = "electra"
 class TFElectraPreTrainedModel(TFFittedModel):
     """What all ELECTRA models share: a config, and weights that come from and go to checkpoints."""
 
-    # Where this class's own variable paths start with the encoder's name.
-    is_body = False
     # What checkpoints call this class; a user's own subclass is called as the class that it is made of.
     architecture = "ElectraPreTrainedModel"
 

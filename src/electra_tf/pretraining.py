@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,15 +18,15 @@ from electra_common.pretraining.batches import MicroBatch
 from electra_common.pretraining.evaluation import PretrainingEvaluation
 from electra_common.pretraining.positions import sinusoidal_positions
 from electra_common.pretraining.run import PretrainingRun, open_run
-from electra_common.pretraining.run_folder import RunState
-from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.starting import config_overrides, fresh_optimizer_named, weights_to_start_from
+from electra_common.runs.run_folder import RunState
+from electra_common.runs.seeds import derived_seed
 from electra_tf.dropout_seeds import dropout_seed, seed_dropout, seed_generators
 from electra_tf.joint_pretraining import TFElectraForJointPreTraining
 from electra_tf.optimizer import TFElectraAdam, adam_state, clip_by_global_norm, electra_adam, load_adam_state
 from electra_tf.processes import RunProcesses, dtype_policy, open_processes, to_tensors
-from electra_tf.programs import forget_outdated_programs
+from electra_tf.programs import kept_program
 
 Tensor = Any
 
@@ -173,9 +174,7 @@ def compute_gradients(
 def evaluate(model: TFElectraForJointPreTraining, run: PretrainingRun, processes: RunProcesses) -> dict[str, float]:
     """Return the metrics of both networks on the held-out examples, without dropout."""
     evaluation = PretrainingEvaluation()
-    # Past Keras, as the programs of buckets; made anew for each evaluation, it would be traced anew.
-    forget_outdated_programs(model)
-    forward = model.__dict__.setdefault("evaluation_program", _forward(model))
+    forward = kept_program(model, "evaluation", partial(_forward, model))
     for batch in run.held_out():
         found = forward(to_tensors(batch))
         evaluation.count(batch, {name: ops.convert_to_numpy(tensor) for name, tensor in found.items()})

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from electra_common.pretraining.flops import fastest_product
-from electra_common.pretraining.processes import Processes, Vector
+from electra_common.runs.processes import Processes, Vector
 
 Tensor = Any
 

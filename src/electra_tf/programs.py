@@ -14,9 +14,11 @@ from itertools import chain
 from typing import Any, Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from keras.src.backend import in_stateless_scope
+from numpy.typing import NDArray
 
 Tensor = Any
 
@@ -35,10 +37,10 @@ def operations_one_by_one(is_wanted: bool) -> Iterator[None]:
 
 
 def uses_the_variables() -> bool:
-    """Whether a call made here and now must run operation by operation on the variables of its place.
+    """Whether a call must run operation by operation, on the variables themselves.
 
-    It must where that is wanted; under a distribution strategy, where each replica has variables of its own; and where
-    Keras puts other values in the place of the variables'.
+    True where the caller wants it, under a distribution strategy (each replica has its own variables), and where Keras
+    substitutes other values for the variables.
     """
     return (
         _ONE_BY_ONE.get() or tf.config.functions_run_eagerly() or tf.distribute.has_strategy() or in_stateless_scope()
@@ -46,11 +48,11 @@ def uses_the_variables() -> bool:
 
 
 def forget_programs(layers: Iterable[keras.layers.Layer]) -> None:
-    """Drop what models among these layers traced, after what their variables do not tell was changed."""
+    """Drop the traced programs of these models, after a change that their variables do not show."""
     for model in layers:
         if isinstance(model, keras.Model):
             model.train_function = model.test_function = model.predict_function = None
-            for name in ("bucket_programs", "evaluation_program", "traced_with"):
+            for name in ("kept_programs", "traced_with"):
                 model.__dict__.pop(name, None)
 
 
@@ -68,6 +70,22 @@ def forget_outdated_programs(model: keras.Model) -> None:
     if not _is_same(now, [model.__dict__.get("traced_with", now)]):
         forget_programs([model])
     model.__dict__["traced_with"] = now
+
+
+def kept_program(model: keras.Model, key: object, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """Return a graph of a model that the model keeps: tracing one takes longer than computing a batch with it.
+
+    Args:
+        model: forgets its graphs where it has other weights than they were traced with.
+        key: what tells this graph from the model's others.
+        make: called for a graph that is not there.
+    """
+    forget_outdated_programs(model)
+    # Past Keras, which would look for weights in an attribute and export the functions it finds.
+    programs: dict[object, Callable[..., Any]] = model.__dict__.setdefault("kept_programs", {})
+    if key not in programs:
+        programs[key] = make()
+    return programs[key]
 
 
 class TFTracedModel(keras.Model):
@@ -141,6 +159,11 @@ def replica_share(loss: Tensor, additions: Iterable[Tensor]) -> Tensor:
     for addition in additions:
         total += ops.cast(ops.sum(addition), loss.dtype)
     return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def numbers_of(tensor: Tensor) -> NDArray[Any] | None:
+    """Return what a tensor or array holds; None inside of a graph, where there are no numbers yet."""
+    return tensor if isinstance(tensor, np.ndarray) else getattr(tensor, "numpy", lambda: None)()
 
 
 def leading_sizes(tensor: Tensor) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from electra_common import ElectraConfig
 from electra_common.head_options import IMPOSSIBLE_WEIGHT, SPAN_ENDS, check_head, check_span_labels
 from electra_common.outputs import QuestionAnsweringOutput, output_of_head
 from electra_tf.google_heads import TFElectraAnswerHead
-from electra_tf.initialization import glorot_initializer
+from electra_tf.initialization import linear
 from electra_tf.layout import PackedLayout, logits_of_real_tokens
 from electra_tf.losses import impossible_loss, span_loss
 from electra_tf.modeling import TFElectraModel
@@ -35,9 +35,7 @@ class TFElectraForQuestionAnswering(TFElectraPreTrainedModel):
         if config.head == "google":
             self.answer_head = TFElectraAnswerHead(config, name="answer_head", dtype=self.dtype_policy)
         else:
-            self.qa_outputs = keras.layers.Dense(
-                SPAN_ENDS, kernel_initializer=glorot_initializer(), name="qa_outputs", dtype=self.dtype_policy
-            )
+            self.qa_outputs = linear(config, SPAN_ENDS, "qa_outputs", self.dtype_policy)
         self.initialize()
 
     def build(self, input_shape: Any = None) -> None:

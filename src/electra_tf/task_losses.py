@@ -1,4 +1,4 @@
-"""What fine-tuning makes small: the mean loss of a batch over what is labelled, padding left out."""
+"""The losses of fine-tuning: the mean loss of a batch over what is labelled, padding left out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _answer_loss(
 
 
 def without_padding(config: ElectraConfig, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the arguments of a batch. A graph computes padding: its shapes tell nothing of where that lies.
+    """Return a batch as the model's arguments, padding included: a graph's shapes do not say where padding is.
 
     Args:
         config: the model's.

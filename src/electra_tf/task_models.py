@@ -21,7 +21,7 @@ from electra_common.head_options import (
 )
 from electra_common.outputs import HeadOutput, output_of_head
 from electra_tf.heads import TFElectraClassificationHead, TFElectraSequenceSummary
-from electra_tf.initialization import glorot_initializer
+from electra_tf.initialization import linear
 from electra_tf.layout import PackedLayout, first_tokens
 from electra_tf.losses import classification_loss, sequence_classification_loss
 from electra_tf.modeling import TFElectraModel
@@ -39,7 +39,7 @@ class TFElectraForTokenClassification(TFElectraPreTrainedModel):
         with keras.name_scope(self.name):
             self.electra = TFElectraModel(config, dtype=self.dtype_policy)
         self.dropout = keras.layers.Dropout(config.head_dropout_prob, dtype=self.dtype_policy)
-        self.classifier = _classifier(config.label_count, "classifier", self.dtype_policy)
+        self.classifier = linear(config, config.label_count, "classifier", self.dtype_policy)
         self.initialize()
 
     def build(self, input_shape: Any = None) -> None:
@@ -99,7 +99,7 @@ class TFElectraForSequenceClassification(TFElectraPreTrainedModel):
             config.head_dropout_prob if self.is_google else 0.0, dtype=self.dtype_policy
         )
         self.classifier = (
-            _classifier(config.label_count, "classifier", self.dtype_policy)
+            linear(config, config.label_count, "classifier", self.dtype_policy)
             if self.is_google
             else TFElectraClassificationHead(config, name="classifier", dtype=self.dtype_policy)
         )
@@ -170,7 +170,7 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
         with keras.name_scope(self.name):
             self.electra = TFElectraModel(config, dtype=self.dtype_policy)
         self.sequence_summary = TFElectraSequenceSummary(config, name="sequence_summary", dtype=self.dtype_policy)
-        self.classifier = _classifier(1, "classifier", self.dtype_policy)
+        self.classifier = linear(config, 1, "classifier", self.dtype_policy)
         self.initialize()
 
     def build(self, input_shape: Any = None) -> None:
@@ -222,10 +222,6 @@ class TFElectraForMultipleChoice(TFElectraPreTrainedModel):
     def own_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any], attention_mask: Any) -> Any:
         """Return the mean cross-entropy over rows with a label."""
         return classification_loss(output["logits"], labels["labels"])
-
-
-def _classifier(units: int, name: str, policy: Any) -> keras.layers.Dense:
-    return keras.layers.Dense(units, kernel_initializer=glorot_initializer(), name=name, dtype=policy)
 
 
 def _shape(tensor: Tensor | None) -> Any:

@@ -15,7 +15,7 @@ from electra_common.tasks.features.rows import Row, pad_rows
 from electra_common.tasks.prediction_batches import outputs_of_rows, plan_batches
 from electra_tf.pretrained import TFElectraPreTrainedModel
 from electra_tf.processes import to_tensors
-from electra_tf.programs import forget_outdated_programs
+from electra_tf.programs import kept_program
 
 
 def predict_rows(
@@ -49,23 +49,16 @@ def predict_rows(
 
 
 def _program(model: TFElectraPreTrainedModel, rows: Sequence[Row]) -> Any:
-    """Return the model as a graph for batches of any size and length, which the model keeps."""
-    forget_outdated_programs(model)
-    # Past Keras, which would look for weights in an attribute and export the functions it finds.
-    programs = model.__dict__.setdefault("bucket_programs", {})
-    key = ("rows", rows[0].inputs["input_ids"].shape[:-1] if rows else ())
-    if key not in programs:
-        shape = (None, *key[1], None)  # [batch, length] or [batch, choices, length]
-        signature = {
-            name: tf.TensorSpec(shape, array.dtype) for name, array in (rows[0].inputs if rows else {}).items()
-        }
+    """Return the model as a graph for batches of any size and length."""
+    choices = rows[0].inputs["input_ids"].shape[:-1] if rows else ()
+    shape = (None, *choices, None)  # [batch, length] or [batch, choices, length]
+    signature = {name: tf.TensorSpec(shape, array.dtype) for name, array in (rows[0].inputs if rows else {}).items()}
 
-        def run(batch: Mapping[str, Any]) -> dict[str, Any]:
-            output = model(**batch, training=False).flat()
-            return {name: _wide(tensor) for name, tensor in output.items()}
+    def run(batch: Mapping[str, Any]) -> dict[str, Any]:
+        output = model(**batch, training=False).flat()
+        return {name: _wide(tensor) for name, tensor in output.items()}
 
-        programs[key] = tf.function(run, [signature], autograph=False)
-    return programs[key]
+    return kept_program(model, ("rows", choices), lambda: tf.function(run, [signature], autograph=False))
 
 
 def _wide(tensor: Any) -> Any:

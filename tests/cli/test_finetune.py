@@ -9,8 +9,8 @@ import pytest
 
 from conftest import is_installed
 from electra_common import ElectraConfig
-from electra_common.pretraining.metrics_log import read_metrics
-from electra_common.pretraining.run_folder import list_checkpoints
+from electra_common.runs.metrics_log import read_metrics
+from electra_common.runs.run_folder import list_checkpoints
 from electra_common.tasks.run import FineTuningRun
 from electra_common.tasks.work import FineTuning
 from support.fine_tuning_runs import (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from electra_common.pretraining.metrics_log import MetricsLog
+from electra_common.runs.metrics_log import MetricsLog
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from conftest import is_installed
 from electra_common import ElectraTokenizerFast, open_checkpoint
 from electra_common.pretraining.recipes import load_recipe
-from electra_common.pretraining.run_folder import RunState, list_checkpoints
 from electra_common.pretraining.settings import RunSettings
+from electra_common.runs.run_folder import RunState, list_checkpoints
 from support.pretraining_runs import TINY, assert_same_bits, prepare_tiny_corpus
 from support.small_disks import NO_DISK, run_electra_on_small_disk
 from support.warm_processes import run_electra

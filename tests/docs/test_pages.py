@@ -119,7 +119,7 @@ def segment_defaults():
 
 
 def objective_defaults():
-    from electra_common.pretraining.objective import PretrainingObjective
+    from electra_common.objective import PretrainingObjective
 
     return {field.name: field.default for field in dataclasses.fields(PretrainingObjective)}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from electra_common.pretraining.run_folder import read_run
+from electra_common.runs.run_folder import read_run
 from support.pretraining_runs import assert_same_run, prepare_tiny_corpus
 from support.workers import run_script
 

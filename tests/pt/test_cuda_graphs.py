@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from electra_common.pretraining.metrics_log import read_metrics
+from electra_common.runs.metrics_log import read_metrics
 from support.assertions import assert_close
 from support.pretraining_runs import prepare_tiny_corpus, tiny_settings
 

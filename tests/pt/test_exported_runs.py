@@ -3,7 +3,7 @@
 import pytest
 
 from electra_common.pretraining.export import export_run
-from electra_common.pretraining.run_folder import list_checkpoints
+from electra_common.runs.run_folder import list_checkpoints
 from support.assertions import assert_close
 from support.fixtures import DEMO_DATA
 from support.pretraining_runs import LENGTH, prepare_tiny_corpus, tiny_settings

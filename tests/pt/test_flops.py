@@ -2,8 +2,8 @@
 
 import pytest
 
+from electra_common.objective import PretrainingObjective
 from electra_common.pretraining.flops import step_flops
-from electra_common.pretraining.objective import PretrainingObjective
 from support.joint_training import CONFIG, LENGTH, OBJECTIVES, ROWS, SLOTS, make_batch
 
 torch = pytest.importorskip("torch")

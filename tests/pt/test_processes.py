@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 
 import electra_pt
-from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
-from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_common.runs.metrics_log import MetricsLog, read_metrics
+from electra_common.runs.run_folder import list_checkpoints, read_run
 from electra_common.weights.errors import CheckpointError
 from electra_pt.fine_tuning import fine_tune
 from electra_pt.pretraining import pretrain

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from torch import distributed  # noqa: E402
 
 from electra_pt import ElectraForJointPreTraining  # noqa: E402
-from electra_pt.sharding import is_divided, parts_of, shard  # noqa: E402
+from electra_pt.sharding import divided_modules, is_divided, shard  # noqa: E402
 
 
 def test_each_layer_is_divided_and_at_last_what_is_left_of_the_model(monkeypatch):
@@ -33,9 +33,9 @@ def test_of_a_divided_model_each_process_holds_a_part_of_every_parameter():
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         model = ElectraForJointPreTraining(CONFIG, GENERATOR)
-        assert parts_of(model) == []
+        assert divided_modules(model) == []
         shard(model)
-        assert len(parts_of(model)) == 5
+        assert len(divided_modules(model)) == 5
         assert all(is_divided(parameter) for parameter in model.parameters())
     finally:
         distributed.destroy_process_group()

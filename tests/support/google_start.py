@@ -36,7 +36,7 @@ def settings_to_go_on(folder, *changes, source="trained/model.ckpt-6", **options
 
 def check_one_more_step(run, before):
     """Assert that Adam's moments are those of before, decayed once, and one gradient added to both: one more step."""
-    from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint
+    from electra_common.runs.run_folder import list_checkpoints, read_checkpoint
 
     state, moments = read_checkpoint(list_checkpoints(run)[-1])
     assert state.step == 7

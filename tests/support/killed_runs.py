@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from electra_common.pretraining.run_folder import list_checkpoints
+from electra_common.runs.run_folder import list_checkpoints
 from support.fine_tuning_runs import assert_same_weights, write_data, write_start
 from support.fixtures import TESTS
 from support.pretraining_runs import assert_same_bits, prepare_tiny_corpus

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from electra_common.pretraining.documents import ReadingOptions, Source
-from electra_common.pretraining.metrics_log import read_metrics
 from electra_common.pretraining.preparation import prepare_corpus
 from electra_common.pretraining.recipes import load_recipe
-from electra_common.pretraining.run_folder import list_checkpoints
 from electra_common.pretraining.segments import SegmentOptions
 from electra_common.pretraining.settings import RunSettings
+from electra_common.runs.metrics_log import read_metrics
+from electra_common.runs.run_folder import list_checkpoints
 from electra_common.text_files import read_lines
 from electra_common.tokenization.training import train_tokenizer
 from electra_common.weights.formats.safetensors import read_safetensors

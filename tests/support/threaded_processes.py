@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from electra_common.pretraining.processes import Processes
+from electra_common.runs.processes import Processes
 
 SECONDS = 5.0  # who waits longer waits for one that has gone another way
 

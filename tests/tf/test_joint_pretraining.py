@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from electra_common import CheckpointError, convert_checkpoint
-from electra_common.pretraining.objective import PretrainingObjective
+from electra_common.objective import PretrainingObjective
 from support.assertions import assert_close, count_calls
 from support.fixtures import GOOGLE, GOOGLE_HEADS
 from support.joint_training import (

@@ -8,7 +8,7 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from electra_common.pretraining.processes import Processes  # noqa: E402
+from electra_common.runs.processes import Processes  # noqa: E402
 from electra_tf import fine_tuning, pretraining  # noqa: E402
 from electra_tf.processes import RunProcesses  # noqa: E402
 

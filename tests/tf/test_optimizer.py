@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from electra_common.pretraining.decay import is_decayed
+from electra_common.runs.decay import is_decayed
 from electra_common.weights.names import keras_path, rows
 from support.adam_formula import DECAYED, OPTIONS, SHAPES, STEPS, expected, gradients, start
 from support.assertions import assert_close, count_calls

@@ -148,7 +148,7 @@ def test_predicting_and_buckets_begin_anew():
     for change in (prepack_weights, undo_prepacking):
         change(model)
         assert model.predict_function is None
-        assert not model.__dict__.get("bucket_programs")
+        assert not model.__dict__.get("kept_programs")
         assert_close("predicted", expected, model.predict(INPUTS, verbose=0)["logits"], FORWARD)
         assert_close("bucketed", bucketed, predict_in_buckets(model, INPUTS)["logits"], FORWARD)
 

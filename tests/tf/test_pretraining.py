@@ -10,10 +10,11 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from electra_common.pretraining.metrics_log import read_metrics  # noqa: E402
-from electra_common.pretraining.processes import Processes  # noqa: E402
-from electra_common.pretraining.run import PretrainingRun, TrainingDivergedError, open_run  # noqa: E402
-from electra_common.pretraining.run_folder import list_checkpoints, read_checkpoint, read_run  # noqa: E402
+from electra_common.pretraining.run import PretrainingRun, open_run  # noqa: E402
+from electra_common.runs.metrics_log import read_metrics  # noqa: E402
+from electra_common.runs.processes import Processes  # noqa: E402
+from electra_common.runs.run import TrainingDivergedError  # noqa: E402
+from electra_common.runs.run_folder import list_checkpoints, read_checkpoint, read_run  # noqa: E402
 from electra_common.weights.optimizer_state import read_optimizer_state  # noqa: E402
 from electra_tf import TFElectraForJointPreTraining, TFElectraForMaskedLM, TFElectraForPreTraining  # noqa: E402
 from electra_tf import pretraining as loop  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import electra_tf
-from electra_common.pretraining.run_folder import read_run
+from electra_common.runs.run_folder import read_run
 from electra_tf.fine_tuning import fine_tune
 from electra_tf.pretraining import pretrain
 from electra_tf.processes import _workers

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_common.runs.run_folder import list_checkpoints, read_run
 from electra_tf.pretraining import pretrain
 from support.pretraining_runs import TINY, assert_same_run, prepare_tiny_corpus, tiny_settings
 from support.run_processes import finish, in_own_group

@@ -98,7 +98,7 @@ def _fill(number: int, text: str, tokenizer: Any, predict: Predict, max_length: 
 
 
 def _candidates(scores: NDArray[Any], tokenizer: Any, top: int) -> tuple[Candidate, ...]:
-    """Return the likeliest tokens of scores [vocabulary]; ids behind the tokenizer's last stand for nothing."""
+    """Return the likeliest tokens of scores [vocabulary]; ids past the tokenizer's last are skipped."""
     scores = scores.astype(np.float64)
     probabilities = np.exp(scores - np.logaddexp.reduce(scores))
     best = np.argsort(-probabilities[: len(tokenizer)], kind="stable")[:top]

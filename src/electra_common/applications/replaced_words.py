@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra_common.applications.batches import Predict, check_logits, check_texts, make_batch
+from electra_common.windows import context_in_window, plan_windows
 
 DEFAULT_THRESHOLD: Final = 0.5
 DEFAULT_BATCH_SIZE: Final = 16
@@ -26,7 +27,7 @@ class Word:
     Attributes:
         text: as it stands in the text.
         start: its first character in the text.
-        end: the character behind its last one.
+        end: its last character + 1.
         probability: of being replaced, the highest of its pieces.
         pieces: each piece of it and that one's probability.
     """
@@ -103,24 +104,6 @@ def detect_replaced_words(
         Detection(text, tuple(_words(text, tokenizer, encoding, values)))
         for text, encoding, values in zip(texts, encoded, probabilities, strict=True)
     ]
-
-
-def plan_windows(length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Return start and end of the windows over so many tokens; the last one is moved back to be full."""
-    if length <= room:
-        return [(0, length)]
-    starts = [*range(0, length - room, room - stride), length - room]
-    return [(start, start + room) for start in starts]
-
-
-def context_in_window(length: int, window: tuple[int, int]) -> NDArray[np.float64]:
-    """Return for each token of a window its distance from the nearer edge; an end of the text is no edge."""
-    start, end = window
-    places = np.arange(start, end)
-    before = places - start if start > 0 else np.full(places.size, np.inf)
-    behind = end - 1 - places if end < length else np.full(places.size, np.inf)
-    nearer: NDArray[np.float64] = np.minimum(before, behind).astype(np.float64)
-    return nearer
 
 
 def _probabilities(

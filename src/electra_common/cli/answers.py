@@ -13,6 +13,7 @@ from electra_common.config import ElectraConfig
 from electra_common.embedded_model import embedded_folder
 from electra_common.weights.checkpoint import architecture_of, open_checkpoint
 from electra_common.weights.errors import CheckpointError
+from electra_common.weights.hub import VOCABULARY_FILES
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 
 # The network that does each action, its class, and what its head is for.
@@ -20,7 +21,6 @@ _MODELS: Final = {
     "detect": (DISCRIMINATOR, "ElectraForPreTraining", "tells replaced tokens"),
     "fill-mask": (GENERATOR, "ElectraForMaskedLM", "fills in masked tokens"),
 }
-_TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def find_tokenizer(folder: Path, config: ElectraConfig) -> str | None:
         ValueError: there is none.
     """
     for place in tokenizer_folders(folder):
-        if any((place / name).is_file() for name in _TOKENIZER_FILES):
+        if any((place / name).is_file() for name in VOCABULARY_FILES):
             return str(place)
     if config.vocab_size == ElectraConfig().vocab_size:  # every released model's, so its size is a safe sign
         return None
@@ -71,7 +71,8 @@ def find_tokenizer(folder: Path, config: ElectraConfig) -> str | None:
 
 def tokenizer_folders(folder: Path) -> tuple[Path, ...]:
     """Return where a checkpoint's tokenizer may lie: beside it, and of a run's checkpoint in the run."""
-    from electra_common.pretraining.run_folder import TOKENIZER_FOLDER, run_of
+    from electra_common.runs.folder_names import TOKENIZER_FOLDER
+    from electra_common.runs.run_folder import run_of
 
     run = run_of(folder)
     return (folder,) if run is None else (folder, run / TOKENIZER_FOLDER)

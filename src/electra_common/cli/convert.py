@@ -58,7 +58,7 @@ def convert(
             soft_wrap=True,
         )
     if dtype is not None:
-        console.print(f"weights changed by {max(item.rounding_error for item in done):.3g} at most by becoming {dtype}")
+        console.print(f"weights changed by {max(item.rounding_error for item in done):.3g} at most, rounded to {dtype}")
     return 0
 
 

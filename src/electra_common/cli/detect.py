@@ -16,7 +16,7 @@ from electra_common.applications.replaced_words import Detection
 from electra_common.cli.answers import answer_texts, find_model, make_job
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.frameworks import FRAMEWORKS
-from electra_common.cli.options import Heads
+from electra_common.cli.options import Heads, check_sources
 from electra_common.terminal import printable
 from electra_common.text_files import read_files
 from electra_common.weights.atomic import write_files
@@ -41,8 +41,7 @@ def detect(
     as_json: bool,
 ) -> int:
     """Print each text with its words marked whose probability of being replaced reaches the threshold."""
-    if texts and files:
-        raise ValueError("give either texts or --file, and not both")
+    check_sources(texts, files)
     if files:
         texts = [line for line in read_files(files) if line.strip()]
     if not texts:

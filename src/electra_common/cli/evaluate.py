@@ -8,7 +8,7 @@ from typing import Any
 
 from electra_common.cli.console import make_console, make_table, print_json
 from electra_common.cli.loops import load_module
-from electra_common.pretraining.run_folder import RUN_FILE
+from electra_common.runs.run_folder import RUN_FILE
 from electra_common.tasks.data import read_all
 from electra_common.tasks.fine_tuned import FineTuned
 from electra_common.tasks.readers.read import find_file

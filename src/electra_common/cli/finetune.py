@@ -11,8 +11,8 @@ from rich.table import Table
 
 from electra_common.cli.console import fail, make_console, make_table, print_json
 from electra_common.cli.loops import STOPPED, load_module
-from electra_common.pretraining.processes import AnotherProcessFailedError
-from electra_common.pretraining.run import TrainingDivergedError
+from electra_common.runs.processes import AnotherProcessFailedError
+from electra_common.runs.run import TrainingDivergedError
 from electra_common.tasks.job import DataChoice, FineTuningJob, make_job
 from electra_common.tasks.seeds import Statistics, Summary
 from electra_common.tasks.task import Column, find_task
@@ -55,7 +55,7 @@ def finetune(
         fail(error)
         return 1
     except AnotherProcessFailedError:
-        return 1  # the other one has told why
+        return 1  # the first process has printed why
     return codes[-1]
 
 

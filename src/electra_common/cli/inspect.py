@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from electra_common.cli.console import byte_progress, human_count, make_console, make_table, print_json
 from electra_common.cli.options import Heads
-from electra_common.config import ElectraConfig
+from electra_common.config import SIZES, ElectraConfig
 from electra_common.weights.checkpoint import Checkpoint, architecture_of, open_checkpoint
 from electra_common.weights.components import Component
 from electra_common.weights.fingerprint import fingerprint
@@ -19,16 +19,6 @@ from electra_common.weights.names import ARCHITECTURE_PARTS
 
 # Where a config comes from whose heads nobody has told.
 ASSUMED_HEADS: Final = "shapes; heads assumed to be hidden size // 64"
-_SHOWN_SIZES = (
-    "vocab_size",
-    "embedding_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-)
 
 
 def inspect(path: str, *, with_fingerprint: bool, list_tensors: bool, heads: Heads, as_json: bool) -> int:
@@ -67,7 +57,7 @@ def describe(
         "component": component.name,
         "architecture": architecture,
         "config_from": config_source(checkpoint, component, heads) + _unknown_class(config, architecture),
-        "config": {name: getattr(config, name) for name in _SHOWN_SIZES},
+        "config": {name: getattr(config, name) for name in (*SIZES, "type_vocab_size")},
         "tensor_count": len(component.tensors),
         "parameters": parameters,
         "dtypes": sorted({tensor.dtype for tensor in component.tensors.values()}),
@@ -143,11 +133,3 @@ def _print_tensors(console: Console, component: Component) -> None:
     for row in tensor_rows(component):
         table.add_row(row["name"], str(row["shape"]).replace("[", "\\["), row["dtype"])
     console.print(table)
-
-
-def summary_of(config: ElectraConfig) -> str:
-    """Return a config's sizes in a few words."""
-    return (
-        f"{config.num_hidden_layers} layers of width {config.hidden_size}, "
-        f"{config.num_attention_heads} heads, {config.vocab_size} pieces"
-    )

@@ -19,11 +19,11 @@ from electra_common.cli.convert import convert
 from electra_common.cli.demo import demo
 from electra_common.cli.detect import detect
 from electra_common.cli.fill_mask import fill_mask
-from electra_common.cli.fine_tuning import add_commands
+from electra_common.cli.fine_tuning_commands import add_commands
 from electra_common.cli.frameworks import FrameworkError
 from electra_common.cli.inspect import inspect
-from electra_common.cli.options import parse_heads
-from electra_common.cli.pretrain import pretrain_app
+from electra_common.cli.options import Json, parse_heads
+from electra_common.cli.pretrain_commands import pretrain_app
 from electra_common.cli.tokenize import tokenize
 from electra_common.cli.vocabulary import train_vocabulary
 from electra_common.weights.formats.shard_index import parse_size
@@ -61,7 +61,6 @@ Tokenizer = Annotated[
     str | None, typer.Option("--tokenizer", help="Folder, file or Hub name; by default the one beside the model.")
 ]
 Framework = Annotated[str | None, typer.Option(help="pt or tf; by default the one that is installed, pt first.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def _show_version(value: bool) -> None:

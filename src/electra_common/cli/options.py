@@ -1,12 +1,16 @@
-"""Reading option values that are more than one word."""
+"""Options that several commands have, and reading the values of those that are more than one word."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
 
 from electra_common.weights.names import COMPONENTS
 
 Heads = int | Mapping[str, int] | None
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def parse_heads(text: str | None) -> Heads:
@@ -26,3 +30,9 @@ def parse_heads(text: str | None) -> Heads:
             )
         result[name] = int(number)
     return result
+
+
+def check_sources(texts: Sequence[str], files: Sequence[str]) -> None:
+    """Raise ValueError where texts and ``--file`` are both given."""
+    if texts and files:
+        raise ValueError("give either texts or --file, and not both")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from electra_common.cli.console import make_console, print_json
-from electra_common.pretraining.metrics_log import SPLITS, MetricsEntry, read_metrics
+from electra_common.runs.metrics_log import SPLITS, MetricsEntry, read_metrics
 
 
 def plot_runs(runs: Sequence[Path], *, out: Path, x: str, title: str | None, as_json: bool) -> int:

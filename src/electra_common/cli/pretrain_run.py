@@ -7,11 +7,11 @@ from typing import Any
 
 from electra_common.cli.console import fail, print_json
 from electra_common.cli.loops import STOPPED, load_module
-from electra_common.pretraining.processes import AnotherProcessFailedError
 from electra_common.pretraining.recipes import load_recipe
-from electra_common.pretraining.run import TrainingDivergedError
-from electra_common.pretraining.run_folder import RunState
 from electra_common.pretraining.settings import RunSettings
+from electra_common.runs.processes import AnotherProcessFailedError
+from electra_common.runs.run import TrainingDivergedError
+from electra_common.runs.run_folder import RunState
 
 
 def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool, **options: Any) -> int:
@@ -32,5 +32,5 @@ def run(*, framework: str | None, recipe: str, changes: list[str], as_json: bool
         fail(error)
         return 1
     except AnotherProcessFailedError:
-        return 1  # the other one has told why
+        return 1  # the first process has printed why
     return 0 if state.step >= settings.last_step else STOPPED

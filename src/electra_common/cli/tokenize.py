@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from electra_common.cli.console import byte_progress, json_line, make_console, make_table
 from electra_common.cli.demo_files import VOCABULARY
+from electra_common.cli.options import check_sources
 from electra_common.terminal import printable
 from electra_common.text_files import STANDARD_INPUT, read_files, total_bytes
 
@@ -30,8 +31,7 @@ def tokenize(
     as_json: bool,
 ) -> int:
     """Print the tokens of texts, of the lines of files, or of standard input where neither is given."""
-    if texts and files:
-        raise ValueError("give either texts or --file, and not both")
+    check_sources(texts, files)
     show = show or ("table" if texts else "pieces")
     if show not in SHOWS:
         raise ValueError(f"--show must be one of {', '.join(SHOWS)}, found {show!r}")

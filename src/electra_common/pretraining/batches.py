@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_common.pretraining.data_order import example_numbers
 from electra_common.pretraining.masking import MaskingRules, mask_rows
-from electra_common.pretraining.prefetch import prefetched
-from electra_common.pretraining.seeds import derived_seed
 from electra_common.pretraining.shards import ExampleShards
+from electra_common.runs.data_order import example_numbers
+from electra_common.runs.division import Division
+from electra_common.runs.prefetch import prefetched
+from electra_common.runs.seeds import derived_seed
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -38,33 +39,6 @@ class MicroBatch:
     generator_share: float
     discriminator_share: float
     step_tokens: int
-
-
-@dataclass(frozen=True)
-class Division:
-    """How a step's batch is divided.
-
-    Raises:
-        ValueError: the batch does not divide evenly.
-    """
-
-    batch_size: int
-    processes: int = 1
-    accumulation: int = 1
-
-    def __post_init__(self) -> None:
-        parts = self.processes * self.accumulation
-        if self.batch_size % parts:
-            raise ValueError(
-                f"a batch of {self.batch_size} does not divide into {self.processes} process(es) "
-                f"of {self.accumulation} micro-batch(es) each"
-            )
-
-    def rows(self, process: int, part: int) -> slice:
-        """Return the rows of the batch that a process computes in one of its micro-batches."""
-        size = self.batch_size // (self.processes * self.accumulation)
-        start = (process * self.accumulation + part) * size
-        return slice(start, start + size)
 
 
 class PretrainingBatches:

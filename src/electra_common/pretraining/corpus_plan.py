@@ -15,10 +15,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
+from electra_common.checksums import hash_file
 from electra_common.pretraining.documents import ReadingOptions, Source, file_size
-from electra_common.pretraining.manifest import VOCABULARY_FILES, Manifest, hash_file
+from electra_common.pretraining.manifest import Manifest
 from electra_common.pretraining.segments import SegmentOptions
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
+from electra_common.weights.hub import VOCABULARY_FILES
 
 _UINT16_IDS: Final = 1 << 16
 
@@ -52,7 +54,7 @@ def _what_is_there(path: Path) -> str:
     if path.is_dir():
         return "a folder; expected files, so name those in it"
     if path.exists():
-        return "a pipe or a device, and the text is read more than once; write it to a file and name that"
+        return "a pipe or a device, but the text is read more than once; write it to a file and name that"
     return "no such file"
 
 

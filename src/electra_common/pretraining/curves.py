@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra_common.pictures import COLOURS, PICTURE_FORMATS, new_figure, picture_bytes, plain_label, tidy
-from electra_common.pretraining.metrics_log import MetricsEntry
+from electra_common.runs.metrics_log import MetricsEntry
 from electra_common.weights.atomic import write_files
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def curves_figure(
         for colour, splits in zip(colours, curves.values(), strict=True):
             _draw(axes, panel, splits, colour)
         _finish(axes, panel)
-    _add_legend(figure, list(runs), colours, panels)
+    _add_legend(figure, list(runs), colours)
     return figure
 
 
@@ -188,7 +188,7 @@ def _finish(axes: Axes, panel: Panel) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 
 
-def _add_legend(figure: Figure, names: Sequence[str], colours: Sequence[Any], panels: Sequence[Panel]) -> None:
+def _add_legend(figure: Figure, names: Sequence[str], colours: Sequence[Any]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, linewidth=3) for colour in colours]

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from electra_common.config import ElectraConfig
+from electra_common.config import SIZES, ElectraConfig
 from electra_common.pictures import picture_bytes
 from electra_common.pretraining.curves import curves_figure
-from electra_common.pretraining.metrics_log import MetricsEntry, read_metrics
 from electra_common.pretraining.model_card import ModelCardFacts, model_card
 from electra_common.pretraining.run_facts import TOKENIZER_CONFIG, RunFacts, read_run_facts
-from electra_common.pretraining.run_folder import RUN_FILE, STATE_FILE, RunState, list_checkpoints, read_state, run_of
+from electra_common.runs.metrics_log import MetricsEntry, read_metrics
+from electra_common.runs.run_folder import RUN_FILE, STATE_FILE, RunState, list_checkpoints, read_state, run_of
 from electra_common.versions import installed_versions
 from electra_common.weights.atomic import holds, new_folder, write_files
 from electra_common.weights.checkpoint import open_checkpoint
@@ -28,10 +28,6 @@ from electra_common.weights.errors import CheckpointError
 
 CURVES_FILE: Final = "curves.png"
 _NO_LIMIT: Final = 1e20  # transformers writes 1e30 for none
-_SHOWN: Final = (
-    "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-    "max_position_embeddings",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -212,4 +208,4 @@ def _card_facts(read: _Source, item: Conversion, notes: ExportNotes, name: str, 
 
 
 def _sizes(config: ElectraConfig) -> Mapping[str, Any]:
-    return {name: getattr(config, name) for name in _SHOWN}
+    return {name: getattr(config, name) for name in SIZES}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from electra_common.config import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective
+from electra_common.objective import PAPER, PretrainingObjective
 
 _FORWARD_AND_BACKWARD: Final = 3
 

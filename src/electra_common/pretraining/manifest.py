@@ -6,24 +6,23 @@ Everything in it is a function of corpus and options: no times, no machine, no n
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from electra_common.checksums import hash_file
 from electra_common.json_files import read_json_file
 from electra_common.pretraining.documents import SPLITS
 from electra_common.pretraining.segments import LONGEST
+from electra_common.runs.folder_names import TOKENIZER_FOLDER
 from electra_common.weights.atomic import write_files
+from electra_common.weights.hub import VOCABULARY_FILES
 
 FILE_NAME: Final = "manifest.json"
-TOKENIZER_FOLDER: Final = "tokenizer"
 FORMAT: Final = "electra pre-training examples"
 VERSION: Final = 1
-VOCABULARY_FILES: Final = ("vocab.txt", "tokenizer.json")
 DTYPES: Final = ("uint16", "uint32")
 _MOST_BYTES: Final = 1 << 28
 
@@ -151,35 +150,6 @@ def _get(of: Any, name: str, kind: type, path: Path) -> Any:
     if type(value) is not kind or (isinstance(value, int) and value < 0):
         raise ValueError(f"{path}: damaged: expected {name} as {kind.__name__}, found {value!r:.80}")
     return value
-
-
-def hash_file(path: Path, told: Callable[[int], object] = lambda place: None) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
-
-    Args:
-        path: of the file.
-        told: called with how many bytes are read, as it goes.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    try:
-        with _ToldFile(path) as stream:
-            stream.told = told
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-class _ToldFile(io.FileIO):
-    """A file that tells how far it is read."""
-
-    told: Callable[[int], object]
-
-    def readinto(self, buffer: Any, /) -> int:
-        count = super().readinto(buffer)
-        self.told(self.tell())
-        return count
 
 
 def check_shard(folder: Path, shard: Shard) -> None:

@@ -34,10 +34,11 @@ from electra_common.pretraining.documents import (
     Source,
     read_blocks,
 )
-from electra_common.pretraining.folder_lock import LOCK_FILE, lock_folder, refuse_links
-from electra_common.pretraining.manifest import FILE_NAME, TOKENIZER_FOLDER, Manifest, check_shard
+from electra_common.pretraining.manifest import FILE_NAME, Manifest, check_shard
 from electra_common.pretraining.segments import SegmentOptions
 from electra_common.pretraining.shard_writer import MOST_TOKENS, PackedExamples, ShardWriter
+from electra_common.runs.folder_lock import LOCK_FILE, lock_folder, refuse_links
+from electra_common.runs.folder_names import TOKENIZER_FOLDER
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.tokenization.files import folder_files
 from electra_common.weights.atomic import write_files
@@ -252,7 +253,7 @@ class _Writing:
         self.manifest.write(self.folder)
 
     def _left_to_do(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Yield the blocks without what the finished shards have of them: a split may be far ahead of the other."""
+        """Yield the blocks without what finished shards already hold; one split may be far ahead of the other."""
         for number, block in enumerate(blocks, 1):
             block.documents = [document for document in block.documents if number > self.done[document.split]]
             block.ready = [example for example in block.ready if number > self.done[example.split]]

@@ -18,8 +18,8 @@ from typing import Any, Final, Self
 
 from electra_common.config import ElectraConfig
 from electra_common.fields import check_fields, parse_assignment
+from electra_common.objective import PretrainingObjective
 from electra_common.pretraining.masking import MaskingRules, slots_for
-from electra_common.pretraining.objective import PretrainingObjective
 from electra_common.pretraining.positions import STARTS
 
 _BUILT_IN: Final = "recipes.toml"

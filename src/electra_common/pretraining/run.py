@@ -6,28 +6,31 @@ What it is not: a loop. It never calls a model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from electra_common.config import ElectraConfig
 from electra_common.pretraining.batches import (
     Arrays,
-    Division,
     MicroBatch,
     PretrainingBatches,
     evaluation_batches,
 )
 from electra_common.pretraining.flops import step_flops
 from electra_common.pretraining.masking import MaskingRules
-from electra_common.pretraining.metrics_log import MetricsLog
-from electra_common.pretraining.optimizer_file import Moments
-from electra_common.pretraining.processes import Processes
-from electra_common.pretraining.reporting import Reporter
 from electra_common.pretraining.run_data import copy_tokenizer, data_identity, open_data, special_ids
-from electra_common.pretraining.run_folder import (
+from electra_common.pretraining.settings import RunSettings
+from electra_common.pretraining.shards import ExampleShards
+from electra_common.pretraining.starting import check_configs, state_to_start_from
+from electra_common.runs.division import Division
+from electra_common.runs.metrics_log import MetricsLog
+from electra_common.runs.optimizer_file import Moments
+from electra_common.runs.processes import Processes
+from electra_common.runs.reporting import Reporter
+from electra_common.runs.run import Run
+from electra_common.runs.run_folder import (
     RunFolder,
     RunState,
     list_checkpoints,
@@ -35,20 +38,13 @@ from electra_common.pretraining.run_folder import (
     read_checkpoint,
     start_facts,
 )
-from electra_common.pretraining.schedule import scheduled_rate
-from electra_common.pretraining.settings import RunSettings
-from electra_common.pretraining.shards import ExampleShards
-from electra_common.pretraining.signals import stopped_by_signals
-from electra_common.pretraining.starting import check_configs, state_to_start_from
+from electra_common.runs.schedule import scheduled_rate
+from electra_common.runs.signals import stopped_by_signals
 from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 
 _ALL_TIES: Final = 0.5  # the area under the curve where no token has a higher logit than another
-
-
-class TrainingDivergedError(RuntimeError):
-    """A loss or gradient is no longer a number; the checkpoints written before are good."""
 
 
 class _Newest(NamedTuple):
@@ -59,7 +55,7 @@ class _Newest(NamedTuple):
     moments: Moments
 
 
-class PretrainingRun:
+class PretrainingRun(Run):
     """What a loop asks for and tells; :func:`open_run` gives it.
 
     Attributes:
@@ -67,10 +63,8 @@ class PretrainingRun:
         rules: which tokens are masked.
         configs: of the discriminator and the generator.
         resume_from: the checkpoint to go on from, or None at the start.
+        moments: Adam's state to go on with, if there is one.
         first_step: where this start began.
-        state: steps done and tokens seen; the loop moves it with :meth:`finish_step`.
-        was_signalled: whether this process was asked to stop.
-        asked_to_stop: whether any process was, before the step just finished ended: all of them see the same.
     """
 
     def __init__(
@@ -89,15 +83,16 @@ class PretrainingRun:
         self.rules: MaskingRules = recipe.masking_rules(training.vocab_size, ids)
         self.configs: tuple[ElectraConfig, ElectraConfig | None] = recipe.configs(training.vocab_size, ids["[PAD]"])
         self.resume_from = None if newest is None else newest.folder
-        self.state = RunState()
+        state = RunState()
         self.moments: Moments | None = None
         if newest is not None:
-            self.state, self.moments = newest.state, newest.moments
+            state, self.moments = newest.state, newest.moments
         elif settings.start_from is not None:
-            self.state, self.moments, note = state_to_start_from(settings)
+            state, self.moments, note = state_to_start_from(settings)
             reporter.note(note)
-        self.first_step = self.state.step
-        self._held_out, self._folder, self._reporter, self._processes = held_out, folder, reporter, processes
+        super().__init__(state, last_step=settings.last_step, processes=processes, reporter=reporter)
+        self.first_step = state.step
+        self._held_out, self._folder = held_out, folder
         self._batches = PretrainingBatches(
             training,
             self.rules,
@@ -105,8 +100,7 @@ class PretrainingRun:
             division=Division(recipe.batch_size, processes.count, settings.accumulation),
             processes=processes.numbers,
         )
-        self.asked_to_stop = self.was_signalled = False
-        reporter.start(self.state, last_step=settings.last_step, steps=recipe.steps)
+        reporter.start(state, last_step=settings.last_step, steps=recipe.steps)
 
     def expect_speed(self, operations_a_second: float) -> None:
         """Say what each process could reach at most, so that the log can tell its share."""
@@ -124,10 +118,9 @@ class PretrainingRun:
 
     def steps(self) -> Iterator[tuple[int, list[list[MicroBatch]]]]:
         """Yield (step, micro-batches of each of this program's processes), from where the run stands to its end."""
-        last = self.settings.last_step
         first = self.state.step
-        if first < last:
-            yield from enumerate(self._batches.steps(first, last), first)
+        if first < self.last_step:
+            yield from enumerate(self._batches.steps(first, self.last_step), first)
 
     def check_networks(self, found: Mapping[str, ElectraConfig]) -> None:
         """Raise ValueError unless networks, by name, have the sizes that recipe and data ask for."""
@@ -160,51 +153,27 @@ class PretrainingRun:
     @property
     def logs_now(self) -> bool:
         """Whether a line of the log is due after the step just finished."""
-        return self._is_due(self.settings.log_every)
+        return self.is_due(self.settings.log_every)
 
     @property
     def evaluates_now(self) -> bool:
         """Whether an evaluation is due."""
-        return self._held_out is not None and self._is_due(self.settings.evaluate_every)
+        return self._held_out is not None and self.is_due(self.settings.evaluate_every)
 
     @property
     def saves_now(self) -> bool:
         """Whether a checkpoint is due: at every so many steps, at the end, and where the run was asked to stop."""
-        return self.asked_to_stop or self._is_due(self.settings.save_every)
-
-    def together(self) -> AbstractContextManager[None]:
-        """Let what fails inside in one process, such as a full disk, end all of them; all must come here."""
-        return self._processes.together()
+        return self.asked_to_stop or self.is_due(self.settings.save_every)
 
     # What the loop tells --------------------------------------------------------------------------------------------
-
-    def finish_step(self, step: int, tokens: int) -> None:
-        """Count a step, and the real tokens of all processes in it."""
-        self.state = RunState(step + 1, self.state.tokens + tokens)
-        self.asked_to_stop = self._processes.anywhere(self.was_signalled)
-        self._reporter.progress(self.state)
-
-    def ask_to_stop(self) -> None:
-        """Let all processes end after the step at hand, with a checkpoint."""
-        self.was_signalled = True
 
     # What fails here in one process, such as a full disk, fails in all; so all of them come here, and with them none of
     # what takes all processes to compute.
 
-    def log(self, values: Mapping[str, float]) -> None:
-        """Write a line of the training log.
-
-        Raises:
-            TrainingDivergedError: a value is not finite.
-        """
-        with self.together():
-            self._check_finite(values)
-            self._reporter.training(self.state, values)
-
     def log_evaluation(self, values: Mapping[str, float]) -> None:
         """Write a line of held-out metrics; raises TrainingDivergedError as :meth:`log` does."""
         with self.together():
-            self._check_finite(values)
+            self.check_finite(values)
             self._reporter.held_out(self.state, values)
         if values.get("auc") == _ALL_TIES:
             self._reporter.note(
@@ -221,24 +190,13 @@ class PretrainingRun:
                 self._reporter.note(f"step {self.state.step:,}: saved {target}")
         self._reporter.go_on()
 
-    def _is_due(self, every: int) -> bool:
-        at_end = self.state.step == self.settings.last_step
-        return every > 0 and (self.state.step % every == 0 or at_end)
-
-    def _check_finite(self, values: Mapping[str, float]) -> None:
-        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
-        if not wrong:
-            return
+    @property
+    def remains(self) -> str:
+        """Which checkpoint there is to go on from."""
         kept = self._folder.checkpoints if self._folder is not None else []
-        told = (
-            f"the last good checkpoint is {kept[-1]} (if that diverges at once, remove it)"
-            if kept
-            else "no checkpoint was written yet"
-        )
-        raise TrainingDivergedError(
-            f"step {self.state.step}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; {told}; "
-            "try a smaller learning_rate or a longer warm-up"
-        )
+        if not kept:
+            return "no checkpoint was written yet; "
+        return f"the last good checkpoint is {kept[-1]} (if that diverges at once, remove it); "
 
 
 @contextmanager

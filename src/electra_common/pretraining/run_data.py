@@ -5,11 +5,13 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
+from electra_common.checksums import hash_file
 from electra_common.pretraining.documents import HELD_OUT, TRAIN
 from electra_common.pretraining.manifest import FILE_NAME as MANIFEST_FILE
-from electra_common.pretraining.run_folder import DATA_FILE, TOKENIZER_FOLDER
 from electra_common.pretraining.settings import RunSettings
 from electra_common.pretraining.shards import ExampleShards
+from electra_common.runs.folder_names import TOKENIZER_FOLDER
+from electra_common.runs.run_folder import DATA_FILE
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.tokenization.files import read_stored_files
 from electra_common.weights.atomic import write_files
@@ -44,7 +46,7 @@ def special_ids(shards: ExampleShards) -> dict[str, int]:
         ValueError: the tokenizer in the corpus is another one, or has no such tokens.
     """
     file = shards.tokenizer_folder / str(shards.manifest.vocabulary["file"])
-    if not file.is_file() or sha256(file.read_bytes()).hexdigest() != shards.vocabulary_hash:
+    if not file.is_file() or hash_file(file) != shards.vocabulary_hash:
         raise ValueError(
             f"{file}: not the vocabulary that the examples were made with; put that one back, or prepare anew"
         )

@@ -1,7 +1,7 @@
 """What the files of a run tell of it, checked where they are read: they may be damaged, or come from anywhere.
 
 What it is for: cards and tokenizers of exported models. Whatever is wrong ends in one line that names the file.
-What it is not: going on with a run (:mod:`electra_common.pretraining.run_folder`), or reading its weights.
+What it is not: going on with a run (:mod:`electra_common.runs.run_folder`), or reading its weights.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.json_files import parse_json_file, read_json_file
-from electra_common.pretraining.manifest import VOCABULARY_FILES
-from electra_common.pretraining.run_folder import DATA_FILE, MOST_BYTES, RUN_FILE, TOKENIZER_FOLDER
+from electra_common.runs.folder_names import TOKENIZER_FOLDER
+from electra_common.runs.run_folder import DATA_FILE, MOST_BYTES, RUN_FILE
 from electra_common.tokenization.files import check_length_limit, read_stored_files
 from electra_common.weights.errors import CheckpointError
+from electra_common.weights.hub import VOCABULARY_FILES
 from electra_common.weights.own_files import is_own_file
 
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"

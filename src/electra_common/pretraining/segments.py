@@ -138,7 +138,7 @@ def _whole(ids: Ids, line_ends: NDArray[np.int64], options: SegmentOptions, draw
 
 
 def _second_segment(ends: list[int], start: int, first_target: int, *, takes_line: bool) -> int:
-    """Return where the second segment begins, by Google's rule: at a line's end, before or behind the first half."""
+    """Return where the second segment begins, by Google's rule: at a line's end, before or after the first half."""
     following = bisect_right(ends, start)
     crossing = bisect_left(ends, start + first_target, lo=following)  # the first line that is not wholly in the half
     crossing = min(crossing, len(ends) - 1)

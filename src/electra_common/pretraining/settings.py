@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from electra_common.pretraining.recipes import Recipe
-
-PRECISIONS: Final = ("float32", "bfloat16")
+from electra_common.runs.precision import check_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +66,7 @@ class RunSettings:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.evaluate_every < 0:
             raise ValueError(f"evaluate_every must be at least 0, found {self.evaluate_every}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
+        check_precision(self.precision)
         if self.start_generator_from is not None and self.start_from is None:
             raise ValueError("start_generator_from (--generator-from) needs start_from (--from), the discriminator")
         if self.fresh_optimizer and self.start_from is None:

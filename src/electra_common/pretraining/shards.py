@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from electra_common.pretraining.documents import SPLITS, TRAIN
-from electra_common.pretraining.manifest import TOKENIZER_FOLDER, Manifest, Shard, check_shard
+from electra_common.pretraining.manifest import Manifest, Shard, check_shard
 from electra_common.pretraining.shard_writer import INDEX_DTYPE, shard_size
-
-_INDEX_ROWS_AT_ONCE: Final = 1 << 20
+from electra_common.runs.folder_names import TOKENIZER_FOLDER
 
 
 class _Columns(NamedTuple):

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from electra_common.config import ElectraConfig
-from electra_common.pretraining.optimizer_file import Moments
-from electra_common.pretraining.run_folder import STATE_FILE, RunState, list_checkpoints, read_checkpoint
+from electra_common.config import SIZES, ElectraConfig
 from electra_common.pretraining.settings import RunSettings
+from electra_common.runs.optimizer_file import Moments
+from electra_common.runs.run_folder import STATE_FILE, RunState, list_checkpoints, read_checkpoint
 from electra_common.weights.checkpoint import Checkpoint, open_checkpoint
 from electra_common.weights.names import DISCRIMINATOR, GENERATOR
 from electra_common.weights.optimizer_state import read_optimizer_state
-
-_SIZES: Final = (
-    "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-    "max_position_embeddings",
-)  # fmt: skip
 
 
 def state_to_start_from(settings: RunSettings) -> tuple[RunState, Moments | None, str]:
@@ -117,7 +112,7 @@ def check_configs(found: Mapping[str, ElectraConfig], expected: Mapping[str, Ele
         f"{name} {size} {getattr(config, size)} (recipe and data: {getattr(wanted, size)})"
         for name, config in found.items()
         if (wanted := expected.get(name)) is not None
-        for size in _SIZES
+        for size in SIZES
         if getattr(config, size) != getattr(wanted, size)
     ]
     if different:

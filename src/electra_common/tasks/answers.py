@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from electra_common.tasks.decoding.prediction import Answer, Prediction
+from electra_common.tasks.decoding.prediction import GivenAnswer, Prediction
 from electra_common.tasks.examples import Example, Question, TaggedSentence
 
 
-def expected_answer(example: Example) -> Answer | None:
+def expected_answer(example: Example) -> GivenAnswer | None:
     """Return what an example expects, of a question all texts that count; None where it is not known."""
     if isinstance(example, TaggedSentence):
         return example.tags
@@ -30,14 +30,16 @@ def check_order(examples: Sequence[Example], predictions: Sequence[Prediction]) 
             )
 
 
-def known_pairs(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[tuple[Answer, Answer]]:
+def known_pairs(
+    examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> list[tuple[GivenAnswer, GivenAnswer]]:
     """Return what is expected and what was answered, wherever that is known; of sentences, for each word.
 
     Raises:
         ValueError: predictions do not belong to the examples, or a sentence has not one tag for each word.
     """
     check_order(examples, predictions)
-    pairs: list[tuple[Answer, Answer]] = []
+    pairs: list[tuple[GivenAnswer, GivenAnswer]] = []
     for example, prediction in zip(examples, predictions, strict=True):
         expected, answer = expected_answer(example), prediction.answer
         if expected is None:
@@ -49,7 +51,7 @@ def known_pairs(examples: Sequence[Example], predictions: Sequence[Prediction]) 
     return pairs
 
 
-def _words(sentence: TaggedSentence, answer: Answer) -> list[tuple[Answer, Answer]]:
+def _words(sentence: TaggedSentence, answer: GivenAnswer) -> list[tuple[GivenAnswer, GivenAnswer]]:
     tags = sentence.tags or ()
     if not isinstance(answer, tuple) or len(answer) != len(tags):
         found = f"{len(answer)} tags" if isinstance(answer, tuple) else repr(answer)

@@ -17,11 +17,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_common.pretraining.batches import Division
-from electra_common.pretraining.data_order import example_numbers
-from electra_common.pretraining.prefetch import prefetched
-from electra_common.pretraining.seeds import philox
-from electra_common.tasks.features.rows import IGNORED_LABEL, Arrays, Row, pad_rows
+from electra_common.head_options import IGNORED_LABEL
+from electra_common.runs.data_order import example_numbers
+from electra_common.runs.division import Division
+from electra_common.runs.prefetch import prefetched
+from electra_common.runs.seeds import philox
+from electra_common.tasks.features.rows import Arrays, Row, pad_rows
 
 _POOL: Final = 16  # batches
 

@@ -78,7 +78,7 @@ def read_all(task: Task, path: Path, split: str) -> list[Example]:
     """Return the examples of a file; raises ValueError where it holds none."""
     found = list(read_examples(task, path, split=split))
     if not found:
-        raise ValueError(f"{path}: holds no example")
+        raise ValueError(f"{path}: expected at least one example, found none: give a file with examples")
     return found
 
 

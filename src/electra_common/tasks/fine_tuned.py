@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from electra_common.tasks.data import make_features
 from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.examples import Example
+from electra_common.tasks.features.row_builder import chunks
 from electra_common.tasks.metrics import score
 from electra_common.tasks.run import Measured, Predict, read_outputs
 from electra_common.tasks.task import Task
@@ -49,8 +49,7 @@ class FineTuned:
         Raises:
             ValueError: an example is not like the task's.
         """
-        rest = iter(examples)
-        while chunk := list(islice(rest, _EXAMPLES_AT_ONCE)):
+        for chunk in chunks(examples, _EXAMPLES_AT_ONCE):
             features = make_features(self.task_file, chunk, self.tokenizer, head=self.head, is_training=False)
             yield from read_outputs(self.task_file, features, self.predict(features.rows))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Final
 
-from electra_common.pretraining.settings import PRECISIONS
+from electra_common.checksums import hash_file
+from electra_common.runs.precision import check_precision
 from electra_common.tasks.metrics import find_metric
 from electra_common.tasks.readers.read import find_file
 from electra_common.tasks.settings import FineTuningSettings, settings_for
@@ -83,7 +83,7 @@ class FineTuningJob:
             "settings": self.settings.as_dict(),
             "evaluate_every": self.evaluate_every,
             "precision": self.precision,
-            "files": {split: _sha256(path) for split, path in self.files.items()},
+            "files": {split: hash_file(path) for split, path in self.files.items()},
             "model_files": _model_files(self.start),
         }
 
@@ -98,12 +98,6 @@ class FineTuningJob:
         One that was written before the model's files were kept in it says nothing of them.
         """
         return {**record} if "model_files" in record else {**record, "model_files": _model_files(self.start)}
-
-
-def check_precision(precision: str) -> None:
-    """Raise ValueError unless layers can compute in a precision."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {precision!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,11 +156,6 @@ def make_job(
     )
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
-
-
 def _model_files(start: Start) -> dict[str, str | None]:
     """Return what tells the content of a model on this machine from another's under the same path.
 
@@ -176,7 +165,7 @@ def _model_files(start: Start) -> dict[str, str | None]:
     if not (source.exists() or source.parent == start.folder):  # the latter a TensorFlow prefix
         return {}
     files = ((name, start.folder / name) for name in _MODEL_FILES)
-    found = {name: _sha256(file) if file.is_file() else None for name, file in files}
+    found = {name: hash_file(file) if file.is_file() else None for name, file in files}
     weights = None if start.from_scratch else open_checkpoint(start.source).component(start.component).tensors
     return {**found, "weights": None if weights is None else fingerprint(weights)}
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from electra_common.weights.names import BODY_PREFIX
+
 STYLES: Final = ("paper", "google")
 _LAYER: Final = re.compile(r"^electra\.encoder\.layer\.(\d+)\.")
-_ENCODER: Final = "electra."
 
 
 def layer_decay_factors(names: Iterable[str], layers: int, decay: float, style: str = "paper") -> dict[str, float]:
@@ -44,4 +45,4 @@ def _depth(name: str, layers: int) -> int:
         if layer >= layers:
             raise ValueError(f"layer decay: {name} is not of an encoder of {layers} layers")
         return layer + 1
-    return 0 if name.startswith(_ENCODER) else layers + 1
+    return 0 if name.startswith(BODY_PREFIX) else layers + 1

@@ -17,11 +17,10 @@ import numpy as np
 
 from electra_common.tasks import metric_functions as functions
 from electra_common.tasks.decoding.prediction import Prediction
-from electra_common.tasks.decoding.spans import OUTSIDE
 from electra_common.tasks.examples import Choice, Example, TaggedSentence, TextExample
 from electra_common.tasks.features.make import known_answer
 from electra_common.tasks.metric_functions import Answered
-from electra_common.tasks.readers.labels import label_number, label_value
+from electra_common.tasks.readers.labels import OUTSIDE, label_number, label_value
 from electra_common.tasks.task import Task
 
 
@@ -67,7 +66,7 @@ _SPAN_TAG: Final = re.compile(r"O|[BIESLUM](-.+)?", re.DOTALL)
 def score(
     task: Task, examples: Sequence[Example], predictions: Sequence[Prediction], labels: Sequence[str]
 ) -> dict[str, float]:
-    """Return the task's metrics, in its order, and behind them what else the same measure gives.
+    """Return the task's metrics, in its order, followed by what else the same measure gives.
 
     Of SQuAD 2.0 that is ``HasAns_…`` and ``NoAns_…``, and ``best_exact`` and ``best_f1`` with their thresholds.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.json_files import read_json_file
-from electra_common.pretraining.run_folder import MOST_BYTES
+from electra_common.runs.run_folder import MOST_BYTES
 from electra_common.tasks.results import seed_folder
 from electra_common.tasks.seeds import SeedResult
 from electra_common.weights.errors import CheckpointError
@@ -27,7 +27,7 @@ class SeedRecord:
     Attributes:
         result: what the training came to.
         origin: ``framework``, ``versions`` and ``command`` of the call that ended it, as in
-            :class:`~electra_common.tasks.results.RunFacts`; empty where they were not kept yet.
+            :class:`~electra_common.tasks.results.FineTuningFacts`; empty where they were not kept yet.
     """
 
     result: SeedResult

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from electra_common.pictures import COLOURS, new_figure, plain_label, tidy
 from electra_common.pretraining.curves import Panel, curves_figure
-from electra_common.pretraining.metrics_log import MetricsEntry
+from electra_common.runs.metrics_log import MetricsEntry
 from electra_common.tasks.seeds import SeedResult, Summary
 
 if TYPE_CHECKING:

@@ -29,10 +29,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import numpy as np
 
 from electra_common.pictures import new_figure, picture_bytes
-from electra_common.pretraining.metrics_log import METRICS_FILE, read_metrics
+from electra_common.runs.metrics_log import METRICS_FILE, read_metrics
 from electra_common.tasks.answers import check_order, expected_answer, known_pairs
-from electra_common.tasks.decoding.prediction import Answer, Prediction
+from electra_common.tasks.decoding.prediction import GivenAnswer, Prediction
 from electra_common.tasks.examples import Example
+from electra_common.tasks.readers.labels import OUTSIDE
 from electra_common.tasks.result_pictures import confusion_figure, scatter_figure, seed_curves_figure, seeds_figure
 from electra_common.tasks.seeds import SeedResult, Summary, summarize
 from electra_common.tasks.task import Task
@@ -50,13 +51,12 @@ CURVES_PICTURE: Final = "curves.png"
 _FORMAT: Final = 1
 # Pictures by the names of their files, each made when it is written; None where there is nothing to draw.
 Drawings = Mapping[str, Callable[[], "Figure | None"]]
-_OUTSIDE: Final = "O"  # the tag of words that belong to no span
 # Ends of lines to some programs that JSON writes as they are.
 _LINE_ENDS: Final = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFacts:
+class FineTuningFacts:
     """What a fine-tuning was.
 
     Attributes:
@@ -121,7 +121,7 @@ def write_seed(
 
 def write_results(
     out: Path,
-    facts: RunFacts,
+    facts: FineTuningFacts,
     results: Sequence[SeedResult],
     main_metric: str,
     origins: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
@@ -133,7 +133,7 @@ def write_results(
         facts: what the fine-tuning was.
         results: one for each seed.
         main_metric: what models are compared by.
-        origins: of each seed what computed it (:attr:`RunFacts.origin`), where that is known.
+        origins: of each seed what computed it (:attr:`FineTuningFacts.origin`), where that is known.
 
     Raises:
         ValueError: a seed stands twice, some results have the main metric and others do not, or a setting is no plain
@@ -237,11 +237,11 @@ def _answers_figure(
         return None
     if task.kind == "regression":
         return scatter_figure(_numbers(expected), _numbers(predicted))
-    outside = _OUTSIDE if task.kind == "tagging" and task.scheme == "BIO" else None
+    outside = OUTSIDE if task.kind == "tagging" and task.scheme == "BIO" else None
     return confusion_figure(list(map(str, expected)), list(map(str, predicted)), labels, outside=outside)
 
 
-def _numbers(values: Sequence[Answer]) -> list[float]:
+def _numbers(values: Sequence[GivenAnswer]) -> list[float]:
     if texts := [value for value in values if isinstance(value, str | tuple)]:
         raise ValueError(f"a regression has numbers for answers, found {texts[0]!r}")
     return [float(value) for value in values if isinstance(value, float | int)]

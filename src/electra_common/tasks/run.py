@@ -6,9 +6,7 @@ What it is not: a loop. It never calls a model, and knows nothing of other seeds
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +14,14 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from electra_common.config import ElectraConfig
-from electra_common.pretraining.batches import Division
-from electra_common.pretraining.metrics_log import METRICS_FILE, read_metrics
-from electra_common.pretraining.optimizer_file import Moments
-from electra_common.pretraining.processes import Processes
-from electra_common.pretraining.reporting import Reporter
-from electra_common.pretraining.run import TrainingDivergedError
-from electra_common.pretraining.run_folder import RunFolder, RunState, read_checkpoint
-from electra_common.pretraining.schedule import scheduled_rate, warmup_updates
+from electra_common.runs.division import Division
+from electra_common.runs.metrics_log import METRICS_FILE, read_metrics
+from electra_common.runs.optimizer_file import Moments
+from electra_common.runs.processes import Processes
+from electra_common.runs.reporting import Reporter
+from electra_common.runs.run import Run
+from electra_common.runs.run_folder import RunFolder, RunState, read_checkpoint
+from electra_common.runs.schedule import scheduled_rate, warmup_updates
 from electra_common.tasks.batches import FineTuningBatch, FineTuningBatches, balanced_class_weights
 from electra_common.tasks.data import TaskData
 from electra_common.tasks.decoding.decode import decode
@@ -55,7 +53,7 @@ class Measured:
     metrics: Mapping[str, float]
 
 
-class FineTuningRun:
+class FineTuningRun(Run):
     """What a loop asks for and tells; :mod:`electra_common.tasks.work` gives it.
 
     Attributes:
@@ -63,10 +61,7 @@ class FineTuningRun:
         seed: of this run.
         config: of the network with the task's head.
         resume_from: the checkpoint to go on from, or None at the start.
-        state: updates done and tokens seen; the loop moves it with :meth:`finish_step`.
         moments: Adam's state at the checkpoint.
-        was_signalled: whether this process was asked to stop.
-        asked_to_stop: whether any process was.
         is_done: whether early stopping ended the run.
     """
 
@@ -84,7 +79,7 @@ class FineTuningRun:
     ) -> None:
         self.job, self.seed, self.config, self.data = job, seed, config, data
         self.folder = folder
-        self._processes, self._reporter, self._files = processes, reporter, files
+        self._files = files
         settings = job.settings
         class_weights = None
         labels = data.task_file.labels
@@ -99,25 +94,26 @@ class FineTuningRun:
             group_by_length=settings.group_by_length,
             class_weights=class_weights,
         )
-        self.steps_in_all = self._batches.steps_for(settings.epochs)
-        self.state, self.moments = RunState(), None
+        state, self.moments = RunState(), None
         self.resume_from = next(iter(reversed(RunFolder(folder).checkpoints)), None)
         if self.resume_from is not None:
-            self.state, self.moments = read_checkpoint(self.resume_from)
+            state, self.moments = read_checkpoint(self.resume_from)
+        steps = self._batches.steps_for(settings.epochs)
+        super().__init__(state, last_step=steps, processes=processes, reporter=reporter)
         self._latest: tuple[int, Measured] | None = None
         self.best: float | None = None
         self.evaluations_without_better = 0
         self._recall_evaluations()
-        self.asked_to_stop = self.was_signalled = self.is_done = False
-        reporter.start(self.state, last_step=self.steps_in_all, steps=self.steps_in_all)
+        self.is_done = False
+        reporter.start(state, last_step=steps, steps=steps)
 
     # What the loop asks ---------------------------------------------------------------------------------------------
 
     def steps(self) -> Iterator[tuple[int, list[list[FineTuningBatch]]]]:
         """Yield (step, micro-batches of each of this program's processes), from where the run stands to its end."""
         first = self.state.step
-        if first < self.steps_in_all and not self._stops_early:
-            yield from enumerate(self._batches.steps(first, self.steps_in_all), first)
+        if first < self.last_step and not self._stops_early:
+            yield from enumerate(self._batches.steps(first, self.last_step), first)
 
     def learning_rate(self, step: int) -> float:
         """Return the peak times what the schedule has for a step, counted from 0."""
@@ -125,8 +121,8 @@ class FineTuningRun:
         return scheduled_rate(
             step + 1,
             peak=settings.learning_rate,
-            warmup_steps=warmup_updates(settings.warmup_fraction, self.steps_in_all, settings.schedule),
-            total_steps=self.steps_in_all,
+            warmup_steps=warmup_updates(settings.warmup_fraction, self.last_step, settings.schedule),
+            total_steps=self.last_step,
             power=settings.decay_power,
             schedule=settings.schedule,
         )
@@ -134,7 +130,7 @@ class FineTuningRun:
     @property
     def logs_now(self) -> bool:
         """Whether a line of the log is due after the step just finished."""
-        return self._is_due(self.job.log_every)
+        return self.is_due(self.job.log_every)
 
     @property
     def evaluates_now(self) -> bool:
@@ -142,47 +138,17 @@ class FineTuningRun:
         if "dev" not in self.data.measured:
             return False
         if self.job.evaluate_every:
-            return self._is_due(self.job.evaluate_every)
-        return self._batches.ends_epoch(self.state.step) or self.state.step == self.steps_in_all
+            return self.is_due(self.job.evaluate_every)
+        return self._batches.ends_epoch(self.state.step) or self.state.step == self.last_step
 
     @property
     def saves_now(self) -> bool:
         """Whether a checkpoint is due; none is at the end, where :meth:`keep_last` keeps the model."""
-        at_end = self.state.step == self.steps_in_all or self.is_done
-        return not at_end and (self.asked_to_stop or self._is_due(self.job.save_every))
-
-    def together(self) -> AbstractContextManager[None]:
-        """Let what fails inside in one process end all of them; all must come here."""
-        return self._processes.together()
+        at_end = self.state.step == self.last_step or self.is_done
+        return not at_end and (self.asked_to_stop or self.is_due(self.job.save_every))
 
     # What the loop tells --------------------------------------------------------------------------------------------
     # What fails here in one process, such as a full disk, fails in all; so all of them come here.
-
-    def finish_step(self, step: int, tokens: int) -> None:
-        """Count a step, and the real tokens of all processes in it."""
-        self.state = RunState(step + 1, self.state.tokens + tokens)
-        self.asked_to_stop = self._processes.anywhere(self.was_signalled)
-        self._reporter.progress(self.state)
-
-    def ask_to_stop(self) -> None:
-        """Let all processes end after the step at hand, with a checkpoint."""
-        self.was_signalled = True
-
-    def log(self, values: Mapping[str, float]) -> None:
-        """Write a line of the training log.
-
-        Raises:
-            TrainingDivergedError: a value is not finite.
-        """
-        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
-        with self.together():
-            if wrong:
-                found = ", ".join(f"{name} is {value}" for name, value in wrong.items())
-                raise TrainingDivergedError(
-                    f"seed {self.seed}, step {self.state.step}: {found}; try a smaller learning_rate or a longer "
-                    "warm-up"
-                )
-            self._reporter.training(self.state, values)
 
     def evaluate(self, predict: Predict, write_model: Callable[[Path], None]) -> None:
         """Measure the model on ``dev``; keep it if it is better than all before. All processes come here, none alone.
@@ -226,6 +192,11 @@ class FineTuningRun:
                 self._write(LAST, write_model)
 
     @property
+    def place(self) -> str:
+        """Which seed this is of, and where it stands."""
+        return f"seed {self.seed}, step {self.state.step}"
+
+    @property
     def chosen(self) -> Path | None:
         """The model that counts, where it is not the last one: with early stopping, the best."""
         return self.folder / BEST if self.job.settings.early_stopping and self.best is not None else None
@@ -233,7 +204,7 @@ class FineTuningRun:
     @property
     def has_ended(self) -> bool:
         """Whether no step is left."""
-        return self.state.step >= self.steps_in_all or self._stops_early
+        return self.state.step >= self.last_step or self._stops_early
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -241,10 +212,6 @@ class FineTuningRun:
     def _stops_early(self) -> bool:
         patience = self.job.settings.early_stopping
         return patience > 0 and self.evaluations_without_better >= patience
-
-    def _is_due(self, every: int) -> bool:
-        at_end = self.state.step == self.steps_in_all
-        return every > 0 and (self.state.step % every == 0 or at_end)
 
     def _count_evaluation(self, value: float) -> bool:
         """Take notice of the first metric of an evaluation; return whether it is better than all before."""

@@ -1,4 +1,4 @@
-"""Several trainings that differ in their seed alone: what they say together, and which of them came to nothing.
+"""Several trainings that differ in their seed alone: their summary, and which of them learnt nothing.
 
 Why: fine-tuning on little data differs more between two seeds than between two methods, and now and then a seed ends
 with a model that has learnt nothing. Large ELECTRA models at a high learning rate are known for it
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from electra_common.tasks.answers import known_pairs
-from electra_common.tasks.decoding.prediction import Answer, Prediction
+from electra_common.tasks.decoding.prediction import GivenAnswer, Prediction
 from electra_common.tasks.examples import Example
 
 # How near to a constant answer's score is no better than it, as a share of the measure's range.
@@ -140,11 +140,11 @@ def is_collapsed(
     examples: Sequence[Example] = (),
     scale: float | None = None,
 ) -> str | None:
-    """Return why a training came to nothing, in words; None where it did not.
+    """Return in words why a training learnt nothing; None where it learnt something.
 
-    It did if the model is no better than the best constant answer, or gives one answer to every example although the
-    examples expect different ones. The second is seen where the first is not: a constant answer may be scored on
-    another set than the model, or be the wrong one.
+    It learnt nothing if the model is no better than the best constant answer, or gives one answer to every example
+    although the examples expect different ones. The second is seen where the first is not: a constant answer may be
+    scored on another set than the model, or be the wrong one.
 
     Args:
         score: the model's, by the first metric.
@@ -183,7 +183,7 @@ def _one_answer(predictions: Sequence[Prediction], examples: Sequence[Example]) 
     return f"it always answers {shown}, and the examples expect {len(expected)} different answers"
 
 
-def _are_one(answers: Sequence[Answer], expected: Iterable[Answer]) -> bool:
+def _are_one(answers: Sequence[GivenAnswer], expected: Iterable[GivenAnswer]) -> bool:
     """Return whether all answers are the same; of numbers, whether they differ by next to nothing."""
     numbers, wanted = _numbers(answers), _numbers(expected)
     if numbers and wanted:
@@ -191,7 +191,7 @@ def _are_one(answers: Sequence[Answer], expected: Iterable[Answer]) -> bool:
     return len(set(answers)) == 1
 
 
-def _numbers(values: Iterable[Answer]) -> list[float]:
+def _numbers(values: Iterable[GivenAnswer]) -> list[float]:
     """Return the values where all of them are numbers, else none."""
     values = list(values)
     numbers = [float(value) for value in values if isinstance(value, float | int)]

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from electra_common.config import HEADS
 from electra_common.fields import check_fields, parse_assignment
-from electra_common.pretraining.schedule import GOOGLE, SCHEDULES
+from electra_common.runs.schedule import GOOGLE, SCHEDULES
 from electra_common.tasks.decoding.answers import (
     GOOGLE_NULL_THRESHOLD,
     MAX_ANSWER_LENGTH,
@@ -30,7 +30,7 @@ from electra_common.tasks.task import Task
 
 _BUILT_IN: Final = "settings.toml"
 CLASS_WEIGHTS: Final = ("none", "balanced")
-# What only answers look at; a change of it for another task would be taken and ignored.
+# Settings of question answering alone: refused for other tasks, which would accept and ignore them.
 _OF_ANSWERS: Final = ("doc_stride", "max_query_length", "n_best", "max_answer_length", "null_threshold")
 # What numbers may be.
 _RANGES: Final[dict[str, tuple[Callable[[float], bool], tuple[str, ...]]]] = {
@@ -63,7 +63,7 @@ class FineTuningSettings:
         batch_size: rows of an update.
         warmup_fraction: of all updates.
         schedule: of the learning rate: ``google`` for decay and warm-up at once, ``transformers`` for one after the
-            other (:mod:`electra_common.pretraining.schedule`).
+            other (:mod:`electra_common.runs.schedule`).
         decay_power: of the polynomial that the learning rate goes down by.
         weight_decay: of all but LayerNorm and biases.
         dropout: of hidden states and attention; the head's too.

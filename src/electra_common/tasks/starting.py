@@ -14,10 +14,10 @@ from electra_common.tasks.task import Task
 from electra_common.tokenization.fast_tokenizer import ElectraTokenizerFast
 from electra_common.weights.checkpoint import architecture_of, open_checkpoint
 from electra_common.weights.components import Component
+from electra_common.weights.hub import VOCABULARY_FILES
 from electra_common.weights.names import ARCHITECTURE_PARTS, DISCRIMINATOR
 
 EMBEDDED_NAME: Final = "electra-nano, the model that comes with electra-dual"
-_TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def open_tokenizer(start: Start, *, max_length: int) -> ElectraTokenizerFast:
             f"max_length {max_length} is above the {config.max_position_embeddings} positions of {start.source}: "
             f"add --set max_length={config.max_position_embeddings}"
         )
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise ValueError(f"{folder}: holds no tokenizer; put its vocab.txt there")
     tokenizer = ElectraTokenizerFast.from_pretrained(folder)
     if len(tokenizer) > config.vocab_size:

@@ -3,7 +3,7 @@
 =========================  ===========================================================================================
 ``run.json``               what decides the weights (task, model, settings, files), and each start: command, versions
 ``metrics.json``           what the seeds reached, and :mod:`electra_common.tasks.results`' other files
-``seed-N/metrics.jsonl``   the curves (:mod:`electra_common.pretraining.metrics_log`)
+``seed-N/metrics.jsonl``   the curves (:mod:`electra_common.runs.metrics_log`)
 ``seed-N/checkpoints/``    to resume from; gone when the seed is done
 ``seed-N/last``, ``best``  the model at the end, and where it was best on ``dev``: folders that any class loads
 ``seed-N/result.json``     what the seed came to; a seed that has one is done
@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.config import ElectraConfig
-from electra_common.pretraining.batches import Division
-from electra_common.pretraining.folder_lock import refuse_links
-from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
-from electra_common.pretraining.processes import Processes
-from electra_common.pretraining.reporting import Reporter
-from electra_common.pretraining.run_folder import (
+from electra_common.runs.division import Division
+from electra_common.runs.folder_lock import refuse_links
+from electra_common.runs.metrics_log import MetricsLog, read_metrics
+from electra_common.runs.processes import Processes
+from electra_common.runs.reporting import Reporter
+from electra_common.runs.run_folder import (
     RUN_FILE,
     WRITTEN_THROUGH,
     command_line,
@@ -35,7 +35,7 @@ from electra_common.pretraining.run_folder import (
     read_state,
     start_facts,
 )
-from electra_common.pretraining.signals import stopped_by_signals
+from electra_common.runs.signals import stopped_by_signals
 from electra_common.tasks.card import TaskCardFacts, task_card
 from electra_common.tasks.data import TaskData, read_task_data
 from electra_common.tasks.features.make import known_answer
@@ -45,7 +45,7 @@ from electra_common.tasks.result_file import RESULT_FILE, SeedRecord, read_recor
 from electra_common.tasks.results import (
     CONFUSION_PICTURE,
     CURVES_PICTURE,
-    RunFacts,
+    FineTuningFacts,
     seed_folder,
     write_results,
     write_seed,
@@ -75,7 +75,7 @@ class FineTuning:
         job: FineTuningJob,
         data: TaskData,
         tokenizer: ElectraTokenizerFast,
-        facts: RunFacts,
+        facts: FineTuningFacts,
         processes: Processes,
         *,
         quiet: bool,
@@ -193,7 +193,7 @@ class FineTuning:
         )
 
     def _write_cards(
-        self, result: SeedResult, facts: RunFacts, results: Sequence[SeedResult], summary: Summary
+        self, result: SeedResult, facts: FineTuningFacts, results: Sequence[SeedResult], summary: Summary
     ) -> None:
         """Beside each model of a seed, with the pictures that it shows."""
         folder = seed_folder(self.job.out, result.seed)
@@ -278,7 +278,7 @@ def open_work(
                 _check_folder(job)
                 folder = open_run_folder(job.out, job.identity(), start, holds_work=_holds_work, restate=job.restate)
                 stack.enter_context(folder)
-        facts = RunFacts(
+        facts = FineTuningFacts(
             task=job.task,
             model=job.start.name,
             framework=framework,

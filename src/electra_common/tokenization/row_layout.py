@@ -15,7 +15,7 @@ from electra_common.tokenization.backend import Encoding
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RowPart:
     """A part of a row: the first (0) or second (1) sequence, or a special token (None) with its id."""
 
     sequence: int | None
@@ -32,9 +32,9 @@ class RowLayout:
 
     def __init__(self, row: Encoding) -> None:
         parts = zip(row.sequence_ids, row.ids, row.type_ids, strict=True)
-        self.pieces: list[Piece] = []
+        self.pieces: list[RowPart] = []
         for sequence, group in groupby(parts, key=lambda part: part[0]):
-            pieces = [Piece(*part) for part in group]
+            pieces = [RowPart(*part) for part in group]
             self.pieces += pieces if sequence is None else pieces[:1]
         self.has_zero_types = all(piece.token_type_id == 0 for piece in self.pieces)
 

@@ -168,7 +168,7 @@ class TextCalls(TokenTable):
                 return self._encode_one(text, options)
             return self._encode(text, text_pair, options)
         if text_target is None:
-            raise ValueError("nothing to encode: pass text, or text_target")
+            raise ValueError("nothing to encode, found text=None and text_target=None: pass one of them")
         target = self._encode(text_target, text_pair_target, options)
         if text is None:
             return target

@@ -20,6 +20,7 @@ from electra_common.weights.keras_names import keras_file_tensors, keras_tensors
 from electra_common.weights.model_garden_names import is_model_garden, model_garden_networks
 from electra_common.weights.names import (
     BODY,
+    BODY_PREFIX,
     DISCRIMINATOR,
     GENERATOR,
     GENERATOR_ARCHITECTURES,
@@ -183,7 +184,7 @@ def transformers_component(tensors: Mapping[str, StoredTensor], *, architecture:
     and hold a projection that the model does not use where embedding and hidden width agree.
     """
     named, unexpected = _to_torch_names(tensors)
-    headless = not any(name.startswith("electra.") for name in named)
+    headless = not any(name.startswith(BODY_PREFIX) for name in named)
     found: dict[str, StoredTensor] = {}
     leftovers: dict[str, str] = {}
     unknown: list[str] = list(unexpected)

@@ -19,6 +19,8 @@ from electra_common.weights.weights_file import FORMATS, GENERATOR_CONFIG
 _REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
 # Safest first: safetensors holds nothing but tensors; of the others none is executed, but more of each must be parsed.
 _WEIGHTS: Final = tuple(name for item in FORMATS for name in item.file_names)
+# A tokenizer has one of them, or both.
+VOCABULARY_FILES: Final = ("vocab.txt", "tokenizer.json")
 TOKENIZER_FILES: Final = (
     "vocab.txt",
     "tokenizer.json",

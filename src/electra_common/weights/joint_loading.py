@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from electra_common.config import ElectraConfig
-from electra_common.pretraining.objective import PretrainingObjective, check_pair
+from electra_common.objective import PretrainingObjective, check_pair
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.loading import LoadPlan, plan_loading
 from electra_common.weights.names import COMPONENTS, DISCRIMINATOR, GENERATOR

@@ -158,6 +158,7 @@ ARCHITECTURE_PARTS: Final[dict[str, tuple[str, ...]]] = {
 # The classes with the head of a generator, whose projection is the word table again.
 GENERATOR_ARCHITECTURES: Final = ("ElectraForMaskedLM", "ElectraForCausalLM")
 
+BODY_PREFIX: Final = "electra."  # of every name in the encoder
 EMBEDDINGS_PREFIX: Final = "electra.embeddings."  # the tables and their LayerNorm; the projection is not one of them
 # Where a config with head="google" has another head; that for sequences is one linear layer, as for tokens.
 GOOGLE_PARTS: Final[dict[str, tuple[str, ...]]] = {

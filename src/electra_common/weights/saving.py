@@ -19,6 +19,7 @@ from electra_common.weights.google_names import google_tensors
 from electra_common.weights.joint_names import joint_tensors
 from electra_common.weights.names import (
     ARCHITECTURE_PARTS,
+    BODY_PREFIX,
     COMPONENTS,
     GENERATOR,
     GENERATOR_ARCHITECTURES,
@@ -40,7 +41,6 @@ TWO_NETWORK_FORMATS: Final = ("tf1", "joint")  # whose checkpoints may hold both
 BUNDLE_PREFIX: Final = "model.ckpt-0"  # Google's Saver adds the training step; converted weights have none
 # transformers looks at this entry and refuses files without it; "pt" also says how kernels lie: [output, input].
 _METADATA: Final = {"format": "pt"}
-_BODY_PREFIX: Final = "electra."
 _MOST_NAMES: Final = 4  # in an error; a model of which one layer is another has hundreds
 _TAKE_OUT: Final = (
     "merge adapters into the weights, take out pruning and other parametrizations, and let the model's config say what "
@@ -157,7 +157,7 @@ def _shared(config: ElectraConfig, architecture: str) -> dict[str, str]:
 
 def _without_prefix(tensors: Tensors) -> dict[str, StoredTensor]:
     """Transformers stores the bare encoder without ``electra.``."""
-    return {name.removeprefix(_BODY_PREFIX): tensor for name, tensor in tensors.items()}
+    return {name.removeprefix(BODY_PREFIX): tensor for name, tensor in tensors.items()}
 
 
 def config_as_saved(config: ElectraConfig, architecture: str, tensors: Tensors) -> ElectraConfig:

@@ -118,7 +118,7 @@ def open_weights(path: Path, *, verify: bool) -> WeightsFile:
 
 
 def _in_folder(folder: Path) -> Path | None:
-    """Return the weights file of a folder, by the names that transformers uses; shards stand behind the whole file."""
+    """Return the weights file of a folder, by the names that transformers uses; shards come after the whole file."""
     return next((folder / name for name in WEIGHTS_NAMES if (folder / name).is_file()), None)
 
 

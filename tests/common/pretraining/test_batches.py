@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from electra_common.pretraining.batches import Division, PretrainingBatches, evaluation_batches
+from electra_common.pretraining.batches import PretrainingBatches, evaluation_batches
 from electra_common.pretraining.recipes import load_recipe
 from electra_common.pretraining.shards import ExampleShards
+from electra_common.runs.division import Division
 from support.pretraining_runs import LENGTH, TINY, VOCABULARY, prepare_tiny_corpus
 
 pytestmark = pytest.mark.once

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from electra_common.pretraining.curves import draw_curves
-from electra_common.pretraining.metrics_log import MetricsEntry
+from electra_common.runs.metrics_log import MetricsEntry
 
 FIRST, SECOND = "#0072b2", "#d55e00"
 TRAINING, HELD_OUT = "0.9", "1.7"

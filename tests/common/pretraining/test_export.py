@@ -12,8 +12,8 @@ from electra_common import CheckpointError, ElectraTokenizerFast
 from electra_common.cli.pretrain_export import export as print_export
 from electra_common.pretraining import export
 from electra_common.pretraining.export import export_run
-from electra_common.pretraining.metrics_log import MetricsLog
-from electra_common.pretraining.run_folder import RunState, open_run_folder
+from electra_common.runs.metrics_log import MetricsLog
+from electra_common.runs.run_folder import RunState, open_run_folder
 from electra_common.weights.checkpoint import open_checkpoint
 from electra_common.weights.conversion import convert_checkpoint
 from electra_common.weights.fingerprint import fingerprint

@@ -2,8 +2,8 @@
 
 import pytest
 
+from electra_common.objective import PretrainingObjective
 from electra_common.pretraining.flops import fastest_product, step_flops
-from electra_common.pretraining.objective import PretrainingObjective
 from electra_common.pretraining.recipes import load_recipe
 
 SIZES = (

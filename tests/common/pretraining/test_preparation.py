@@ -22,11 +22,11 @@ from electra_common import ElectraTokenizerFast
 from electra_common.pretraining import block_work
 from electra_common.pretraining.documents import ReadingOptions, Source, read_blocks
 from electra_common.pretraining.encoding import CorpusEncoder
-from electra_common.pretraining.folder_lock import lock_folder
 from electra_common.pretraining.manifest import Manifest
 from electra_common.pretraining.preparation import prepare_corpus
 from electra_common.pretraining.segments import Draws, SegmentOptions
 from electra_common.pretraining.shards import ExampleShards
+from electra_common.runs.folder_lock import lock_folder
 from electra_common.tokenization.training import train_tokenizer
 from electra_common.weights.errors import CheckpointError
 from support.google_segments import by_the_rules
@@ -559,7 +559,7 @@ def test_files_that_are_not_there(tmp_path):
 
 def test_what_is_no_file_is_told_as_what_it_is(corpus, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match=r"pipe: a pipe or a device, and the text is read more than once; write it to"):
+    with pytest.raises(ValueError, match=r"pipe: a pipe or a device, but the text is read more than once; write it to"):
         prepare(tmp_path / "pipe", tmp_path / "out")
     with pytest.raises(ValueError, match=r"a folder; expected files, so name those in it"):
         prepare(Path(corpus).parent, tmp_path / "out")

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
+from electra_common.objective import PretrainingObjective
 from electra_common.pretraining.masking import MaskingRules
-from electra_common.pretraining.objective import PretrainingObjective
 from electra_common.pretraining.recipes import Recipe, load_recipe, recipe_from, recipe_names
 
 # Paper, table 6, and the commented block of Google's configuration (steps of the ++ models: Google's README).

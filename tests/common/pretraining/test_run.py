@@ -9,10 +9,10 @@ import pytest
 
 from electra_common import CheckpointError
 from electra_common.pretraining.flops import step_flops
-from electra_common.pretraining.metrics_log import MetricsLog, read_metrics
-from electra_common.pretraining.processes import AnotherProcessFailedError, Processes
 from electra_common.pretraining.run import open_run
-from electra_common.pretraining.run_folder import list_checkpoints, read_run
+from electra_common.runs.metrics_log import MetricsLog, read_metrics
+from electra_common.runs.processes import AnotherProcessFailedError, Processes
+from electra_common.runs.run_folder import list_checkpoints, read_run
 from support.pretraining_runs import LENGTH, prepare_tiny_corpus, tiny_settings
 from support.threaded_processes import run_everywhere
 
@@ -32,7 +32,7 @@ def own_data(data, tmp_path):
 def clock(monkeypatch):
     """The time that a run tells speeds by; it stands still unless a test moves it."""
     found = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("electra_common.pretraining.reporting.time", SimpleNamespace(perf_counter=lambda: found.now))
+    monkeypatch.setattr("electra_common.runs.reporting.time", SimpleNamespace(perf_counter=lambda: found.now))
     return found
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from electra_common.pretraining.batches import Division
+from electra_common.runs.division import Division
 from electra_common.tasks.batches import FineTuningBatches, balanced_class_weights
 from electra_common.tasks.features.rows import Row
 

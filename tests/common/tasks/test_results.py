@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from electra_common.pictures import picture_bytes, plain_label
-from electra_common.pretraining.metrics_log import MetricsEntry, MetricsLog
+from electra_common.runs.metrics_log import MetricsEntry, MetricsLog
 from electra_common.tasks.examples import Answer, Choice, Question, TaggedSentence, TextExample
 from electra_common.tasks.result_pictures import (
     confusion_figure,
@@ -22,7 +22,7 @@ from electra_common.tasks.result_pictures import (
     seed_curves_figure,
     seeds_figure,
 )
-from electra_common.tasks.results import RunFacts, seed_folder, write_results, write_seed
+from electra_common.tasks.results import FineTuningFacts, seed_folder, write_results, write_seed
 from electra_common.tasks.seeds import summarize
 from electra_common.tasks.task import Task
 from electra_common.weights.errors import CheckpointError
@@ -34,7 +34,7 @@ TAGS = Task(name="t", kind="tagging", metrics=("span_f1",))
 ANSWERS = Task(name="a", kind="answers", metrics=("f1",))
 CHOICES = Task(name="h", kind="choice", metrics=("accuracy",), choices=("x", "y"))
 AWKWARD = 'one\ntwo\r\nthree\u2028four\x85five\x00\x1b[2J,"six"\t\U0001f600 \ud800 é'
-FACTS = RunFacts(
+FACTS = FineTuningFacts(
     task=CLASSES, model="google/electra-small-discriminator", framework="pt",
     settings={"learning_rate": 1e-4, "epochs": 3, "seeds": (1, 2), "out": Path("a/b"), "ratio": np.float32(0.5)},
     versions={"numpy": "2"}, command="electra finetune 'c d'",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from electra_common.embedded_model import embedded_folder
-from electra_common.pretraining.metrics_log import read_metrics
-from electra_common.pretraining.processes import AnotherProcessFailedError, Processes
+from electra_common.runs.metrics_log import read_metrics
+from electra_common.runs.processes import AnotherProcessFailedError, Processes
 from electra_common.tasks import work as work_module
 from electra_common.tasks.job import DataChoice, make_job
 from electra_common.tasks.result_file import read_record
@@ -141,14 +141,14 @@ def test_without_dev_nothing_is_measured(tmp_path, model):
     (tmp_path / "dev.jsonl").unlink()
     with opened(replace(job, files={"train": tmp_path / "train.jsonl"})) as work:
         run = next(work.runs())
-        run.finish_step(run.steps_in_all - 1, 1)
+        run.finish_step(run.last_step - 1, 1)
         assert run.logs_now
         assert not run.evaluates_now
 
 
 def test_time_for_evaluations_models_and_checkpoints_is_no_time_of_training(tmp_path, model, monkeypatch):
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("electra_common.pretraining.reporting.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr("electra_common.runs.reporting.time", SimpleNamespace(perf_counter=lambda: clock.now))
 
     def wait(value):
         clock.now += 1000

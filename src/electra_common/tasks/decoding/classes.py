@@ -21,7 +21,7 @@ def decode_class(name: str, logits: NDArray[Any], labels: Sequence[str]) -> Pred
     Raises:
         ValueError: there are not as many logits as labels.
     """
-    check_labels(logits, labels)
+    check_class_count(logits, labels)
     probabilities = softmax(logits)
     best = int(logits.argmax())
     return Prediction(
@@ -29,7 +29,7 @@ def decode_class(name: str, logits: NDArray[Any], labels: Sequence[str]) -> Pred
     )
 
 
-def check_labels(logits: NDArray[Any], labels: Sequence[str]) -> None:
+def check_class_count(logits: NDArray[Any], labels: Sequence[str]) -> None:
     """Raise ValueError unless the last axis of logits has one for each label."""
     if logits.ndim == 0 or logits.shape[-1] != len(labels):
         found = logits.shape[-1] if logits.ndim else 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Answer = str | float | int | tuple[str, ...]
+GivenAnswer = str | float | int | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Prediction:
     """
 
     id: str
-    answer: Answer
+    answer: GivenAnswer
     score: float | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)

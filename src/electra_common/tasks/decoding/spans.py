@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-OUTSIDE: Final = "O"
+from electra_common.tasks.readers.labels import OUTSIDE
 
 
 class Span(NamedTuple):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_common.applications.replaced_words import context_in_window
-from electra_common.tasks.decoding.classes import check_labels
+from electra_common.tasks.decoding.classes import check_class_count
 from electra_common.tasks.decoding.prediction import Prediction, softmax
-from electra_common.tasks.decoding.spans import OUTSIDE, bio_spans
+from electra_common.tasks.decoding.spans import bio_spans
 from electra_common.tasks.examples import TaggedSentence
 from electra_common.tasks.features.windows import Window
+from electra_common.tasks.readers.labels import OUTSIDE
+from electra_common.windows import context_in_window
 
 
 def decode_tags(
@@ -45,7 +46,7 @@ def decode_tags(
     probabilities = np.ones(len(sentence.words))
     context = np.full(len(sentence.words), -1.0)
     for window, scores in zip(windows, logits, strict=True):
-        check_labels(scores, labels)
+        check_class_count(scores, labels)
         pieces = np.flatnonzero(window.targets >= 0)
         words = window.targets[pieces]
         found = context_in_window(window.total, (window.start, window.end))[pieces]

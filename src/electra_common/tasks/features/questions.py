@@ -1,4 +1,4 @@
-"""Rows of questions: the question in front, behind it as much of the context as fits.
+"""Rows of questions: the question first, then as much of the context as fits.
 
 A question and its context are encoded apart from each other: a context that many questions are asked about is encoded
 once, and its offsets are kept once.
@@ -38,7 +38,7 @@ def make_rows(
         max_length: most tokens of a row.
         with_labels: whether rows get ``start_positions`` and ``end_positions``, those of the first answer's tokens in
             the row, or 0 and 0 where it is not wholly in the window or there is none.
-        doc_stride: how many tokens a window stands behind the one before. (What windows share is the rest; other
+        doc_stride: by how many tokens a window starts after the one before. (What windows share is the rest; other
             programs call that the stride.)
         max_query_length: tokens that a question is cut to. It is cut further where it would leave less than a quarter
             of the row to the context.

@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from electra_common.head_options import IGNORED_LABEL
+
 Arrays = dict[str, NDArray[Any]]
 
 INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
-IGNORED_LABEL: Final = -100
 
 
 @dataclass(frozen=True)

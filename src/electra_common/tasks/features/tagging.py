@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_common.applications.replaced_words import plan_windows
+from electra_common.head_options import IGNORED_LABEL
 from electra_common.tasks.examples import TaggedSentence
 from electra_common.tasks.features.row_builder import Ids, RowBuilder, encode_texts
-from electra_common.tasks.features.rows import IGNORED_LABEL, Row
+from electra_common.tasks.features.rows import Row
 from electra_common.tasks.features.windows import Window
 from electra_common.tasks.readers.labels import label_number
+from electra_common.windows import plan_windows
 
 
 def make_rows(

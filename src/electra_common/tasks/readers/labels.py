@@ -12,7 +12,7 @@ from electra_common.tasks.examples import Example, TaggedSentence, TextExample
 from electra_common.tasks.readers.values import kind_of
 from electra_common.tasks.task import Task
 
-OUTSIDE: Final = "O"
+OUTSIDE: Final = "O"  # the tag of words that belong to no span
 _MOST_NAMED: Final = 10
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 

@@ -109,7 +109,7 @@ class Encoding:
         self.overflowing = windows
 
     def followed_by(self, other: Encoding) -> Encoding:
-        """Return this encoding and another one behind it."""
+        """Return this encoding followed by another one."""
         both = self.copy()
         both.append(other)
         return both
@@ -152,7 +152,7 @@ class Encoding:
         return None if token is None else self.token_to_word(token)
 
     def word_to_tokens(self, word_index: int, sequence_index: int = 0) -> Span | None:
-        """Return (first, one behind the last) of the tokens of a word."""
+        """Return (first, last + 1) of the tokens of a word."""
         _unsigned(word_index), _unsigned(sequence_index)
         found = []
         for index in self._tokens_of(sequence_index):
@@ -170,7 +170,7 @@ class Encoding:
 
 
 def merge(encodings: Iterable[Encoding]) -> Encoding:
-    """Put encodings one behind the other."""
+    """Join encodings, one after the other."""
     merged = Encoding()
     for encoding in encodings:
         merged.append(encoding)

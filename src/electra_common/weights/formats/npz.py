@@ -59,11 +59,6 @@ _SHAPE: Final = re.compile(rb"(?:[0-9]{1,19}L?(?:, ?|$))*")
 _DESCRIPTIONS: Final = {dtype.str: name for name, dtype in DTYPES.items() if name != "bfloat16"}
 
 
-def looks_like_npz(start: bytes) -> bool:
-    """Whether the first bytes of a file are a zip archive's; :func:`is_npz` tells which kind."""
-    return start[:4] == b"PK\x03\x04"
-
-
 def is_npz(path: Path) -> bool:
     """Whether a file is a zip archive whose first member is an array; ``torch.save`` makes archives of other members.
 

@@ -64,7 +64,7 @@ def read_safetensors(path: Path, *, verify: bool = True) -> tuple[dict[str, Stor
     _check_coverage(path, entries, file.size - 8 - length)
     if verify and CHECKSUM_KEY in metadata:
         _check_checksum(file, 8 + length, entries, metadata)
-    tensors = {name: _tensor(file, 8 + length, name, *entry) for name, entry in entries.items()}
+    tensors = {name: _tensor(file, 8 + length, name, entry) for name, entry in entries.items()}
     return tensors, metadata
 
 
@@ -113,8 +113,8 @@ def _check_coverage(path: Path, entries: Mapping[str, Entry], data_size: int) ->
         raise CheckpointError(f"{path}: the table describes {position} bytes of data, the file has {data_size}")
 
 
-def _tensor(file: MappedFile, start: int, name: str, dtype: str, shape: tuple[int, ...], begin: int, end: int
-            ) -> StoredTensor:  # fmt: skip
+def _tensor(file: MappedFile, start: int, name: str, entry: Entry) -> StoredTensor:
+    dtype, shape, begin, _ = entry
     return StoredTensor(name, shape, dtype, lambda: file.array(start + begin, shape, dtype))
 
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from electra_common.head_options import IGNORED_LABEL
 from electra_common.tasks.decoding.decode import decode
 from electra_common.tasks.decoding.tags import decode_tags
 from electra_common.tasks.examples import TaggedSentence
 from electra_common.tasks.features.make import make_rows
-from electra_common.tasks.features.rows import IGNORED_LABEL
 from electra_common.tasks.features.windows import Window
 from support.fine_tuning_examples import TAGS, sentences, tag_names, tokenizer
 

@@ -3,7 +3,7 @@
 import pytest
 
 from electra_common import ElectraConfig
-from electra_common.pretraining.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
+from electra_common.objective import PAPER, PretrainingObjective, check_pair, generator_config_for
 
 CONFIG = ElectraConfig(vocab_size=31, embedding_size=6, hidden_size=10, num_attention_heads=2, intermediate_size=14)
 GENERATOR = CONFIG.replace(hidden_size=8, intermediate_size=12)

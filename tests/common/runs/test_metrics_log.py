@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from electra_common.pretraining.metrics_log import METRICS_FILE, MetricsLog, read_metrics
+from electra_common.runs.metrics_log import METRICS_FILE, MetricsLog, read_metrics
 from electra_common.weights.errors import CheckpointError
 
 
@@ -166,7 +166,7 @@ def test_tensorboard_reads_what_was_written_and_hides_what_was_taken_back(tmp_pa
 
 def test_writing_for_tensorboard_loads_no_framework(tmp_path):
     code = (
-        "import sys; from electra_common.pretraining.metrics_log import MetricsLog\n"
+        "import sys; from electra_common.runs.metrics_log import MetricsLog\n"
         "with MetricsLog(sys.argv[1]) as log: log.write(1, 'train', {'loss': 1.0})\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_common.pretraining.seeds import philox
+from electra_common.runs.seeds import philox
 
 _ROUNDS: Final = 6
 _PURPOSE: Final = "data order"
@@ -34,7 +34,7 @@ def example_numbers(examples: int, *, seed: int, first: int, count: int) -> Numb
         ValueError: there are no examples.
     """
     if examples < 1:
-        raise ValueError("there are no examples to read")
+        raise ValueError(f"there are no examples to read: expected at least 1, found {examples}")
     places = np.arange(first, first + count, dtype=np.int64)
     found = np.empty(count, np.int64)
     for each in np.unique(places // examples).tolist():

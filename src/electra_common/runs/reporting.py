@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from electra_common.pretraining.metrics_log import MetricsLog
-from electra_common.pretraining.run_folder import RunState
+from electra_common.runs.metrics_log import MetricsLog
+from electra_common.runs.run_folder import RunState
 from electra_common.terminal import printable
 
 

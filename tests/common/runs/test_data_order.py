@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from electra_common.pretraining.data_order import example_numbers, permute
+from electra_common.runs.data_order import example_numbers, permute
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 17, 64, 65, 1023, 4099])

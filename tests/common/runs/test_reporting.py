@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from electra_common.pretraining.reporting import Reporter
-from electra_common.pretraining.run_folder import RunState
+from electra_common.runs.reporting import Reporter
+from electra_common.runs.run_folder import RunState
 
 
 class Terminal(io.StringIO):

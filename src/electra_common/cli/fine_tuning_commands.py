@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+from electra_common.cli.options import Json
+
 Framework = Annotated[str | None, typer.Option(help="pt or tf; by default PyTorch where it is installed.")]
 Precision = Annotated[str, typer.Option(help="float32 or bfloat16.")]
 BatchSize = Annotated[
@@ -18,7 +19,7 @@ Text = Annotated[str | None, typer.Option(help="Column of the text (of the quest
 Pair = Annotated[str | None, typer.Option(help="Column of the second text (of the context).")]
 Label = Annotated[str | None, typer.Option(help="Column of the label, tag, number or right choice.")]
 Choices = Annotated[list[str] | None, typer.Option(help="Column of a choice, once for each; or one with a list.")]
-Id = Annotated[str | None, typer.Option("--id", help="Column of a name for each row.")]
+Id = Annotated[str | None, typer.Option("--id", help="Column that names each row.")]
 NoQuoting = Annotated[
     bool, typer.Option("--no-quoting", help="Quotation marks in a table are plain text and enclose no field.")
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from electra_common.pretraining.processes import AnotherProcessFailedError, Processes
+from electra_common.runs.processes import AnotherProcessFailedError, Processes
 from support.threaded_processes import run_everywhere
 
 COUNT = 3

@@ -3,7 +3,7 @@
 ===============================  =====================================================================================
 ``run.json``                     what decides the weights (recipe, seed, data), and each start: command, versions
 ``data.json``, ``tokenizer/``    the manifest of the prepared corpus, and its tokenizer
-``metrics.jsonl``                the curves (:mod:`electra_common.pretraining.metrics_log`)
+``metrics.jsonl``                the curves (:mod:`electra_common.runs.metrics_log`)
 ``checkpoints/step-00001000/``   both networks (joint form), Adam's state, and ``state.json``; complete or not there
 ===============================  =====================================================================================
 
@@ -24,15 +24,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from electra_common.json_files import read_json_file
-from electra_common.pretraining.folder_lock import LOCK_FILE, lock_folder, refuse_links
-from electra_common.pretraining.metrics_log import METRICS_FILE, TENSORBOARD_FOLDER
-from electra_common.pretraining.optimizer_file import Moments, read_moments, write_moments
+from electra_common.runs.folder_lock import LOCK_FILE, lock_folder, refuse_links
+from electra_common.runs.folder_names import TOKENIZER_FOLDER
+from electra_common.runs.metrics_log import METRICS_FILE, TENSORBOARD_FOLDER
+from electra_common.runs.optimizer_file import Moments, read_moments, write_moments
 from electra_common.weights.atomic import new_folder, write_files
 from electra_common.weights.errors import CheckpointError
 
 RUN_FILE: Final = "run.json"
 DATA_FILE: Final = "data.json"
-TOKENIZER_FOLDER: Final = "tokenizer"
 STATE_FILE: Final = "state.json"
 MOST_BYTES: Final = 64 << 20  # of a file that tells of a run; its starts are recorded there, and its corpus
 # What is written into; files are replaced whole, and a link with them.
@@ -104,7 +104,7 @@ def open_run_folder(
         identity: what decides the weights; a folder of another run is refused.
         start: facts of this start (command, framework, versions), added to those of earlier ones.
         holds_work: whether a folder holds anything that another run must not go on with; by default a checkpoint.
-        restate: says what the record of a run with work done means in the words of this call's ``identity``.
+        restate: rewrites the record of a run with work done in the terms of ``identity``, to compare them.
 
     Raises:
         ValueError: another program holds the folder, or it holds another run, or something else.

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from electra_common import CheckpointError
-from electra_common.pretraining.folder_lock import lock_folder
-from electra_common.pretraining.optimizer_file import OPTIMIZER_FILE, read_moments, write_moments
-from electra_common.pretraining.run_folder import RunState, list_checkpoints, open_run_folder, read_checkpoint, read_run
+from electra_common.runs.folder_lock import lock_folder
+from electra_common.runs.optimizer_file import OPTIMIZER_FILE, read_moments, write_moments
+from electra_common.runs.run_folder import RunState, list_checkpoints, open_run_folder, read_checkpoint, read_run
 from electra_common.weights.atomic import write_files
 
 IDENTITY = {"recipe": {"steps": 7, "learning_rate": 1e-3}, "seed": 3, "data": "abc"}
@@ -80,7 +80,7 @@ def test_what_a_killed_program_left_is_removed(tmp_path):
 
 def test_a_second_program_is_refused_while_the_first_runs(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from electra_common.pretraining.run_folder import open_run_folder\n"
+        "import sys; from pathlib import Path; from electra_common.runs.run_folder import open_run_folder\n"
         f"with open_run_folder(Path({str(tmp_path)!r}), {IDENTITY!r}, {{}}):\n"
         "    print('open', flush=True); sys.stdin.read()"
     )

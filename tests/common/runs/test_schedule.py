@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from electra_common.pretraining.schedule import scheduled_rate, warmup_updates
+from electra_common.runs.schedule import scheduled_rate, warmup_updates
 
 
 def test_it_is_what_googles_graph_computed():
