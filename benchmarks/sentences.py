@@ -16,7 +16,7 @@ BATCH_SIZE: Final = 32
 _LONGEST: Final = 512
 _CONLLU_TEXT: Final = "# text = "
 _DOCSTRING: Final = re.compile(r'''"""(.*?)"""''', re.DOTALL)
-_LEAST_CHARACTERS: Final = 200  # of a docstring that is more than a title
+_LEAST_BYTES: Final = 200  # of a docstring that is more than a title
 
 
 def read_sentences(path: Path) -> list[str]:
@@ -34,16 +34,19 @@ def installed_text(target: Path, megabytes: int) -> Path:
         target: the file to write.
         megabytes: how much is written at most.
     """
-    seen, size = set(), 0
-    with open(target, "w", encoding="utf-8") as stream:
+    seen: set[bytes] = set()
+    size = 0
+    with open(target, "wb") as stream:
         for file in sorted(Path(sysconfig.get_paths()["purelib"]).rglob("*.py")):
             for docstring in _DOCSTRING.findall(file.read_text(encoding="utf-8", errors="replace")):
-                if size >= megabytes << 20:
+                lines = [line.strip() for line in docstring.splitlines()]
+                document = "\n".join(filter(None, lines)).encode() + b"\n\n"
+                if len(document) < _LEAST_BYTES or document in seen:
+                    continue
+                if size + len(document) > megabytes << 20:
                     return target
-                if len(docstring) >= _LEAST_CHARACTERS and docstring not in seen:
-                    seen.add(docstring)
-                    lines = [line.strip() for line in docstring.splitlines()]
-                    size += stream.write("\n".join(filter(None, lines)) + "\n\n")
+                seen.add(document)
+                size += stream.write(document)
     return target
 
 

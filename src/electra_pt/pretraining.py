@@ -145,7 +145,10 @@ def train(
             means = dict(zip(LOGGED, (sums / steps).tolist(), strict=True))
             run.log({**means, "learning_rate": run.learning_rate(step)})
             if run.evaluates_now:
-                run.log_evaluation(evaluate(model, run, processes))
+                # A divided model takes all processes to evaluate, and then none can wait for what another one met.
+                with nullcontext() if settings.shard else run.together():
+                    found = evaluate(model, run, processes)
+                run.log_evaluation(found)
             if run.saves_now:
                 read_moments = read_by_all(model, partial(adam_state, model, optimizer))
                 with whole(model):

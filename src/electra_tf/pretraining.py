@@ -127,7 +127,9 @@ def train(
             means = dict(zip(LOGGED, map(float, sums / steps), strict=True))
             run.log({**means, "learning_rate": run.learning_rate(step)})
             if run.evaluates_now:
-                run.log_evaluation(evaluate(model, run, processes))
+                with run.together():
+                    found = evaluate(model, run, processes)
+                run.log_evaluation(found)
             if run.saves_now:
                 run.save(model.save_pretrained, lambda: adam_state(model, optimizer))
             sums, steps = tf.zeros_like(sums), 0

@@ -229,6 +229,19 @@ def test_a_vocabulary_that_cannot_be_made_or_would_replace_another_is_refused_at
     assert sorted(item.name for item in tmp_path.rglob("*")) == ["blank.txt", "corpus.txt", "model", "vocab.txt"]
 
 
+def test_a_tokenizer_is_replaced_with_all_its_files_and_nothing_else(electra, tmp_path):
+    (tmp_path / "corpus.txt").write_text("some text of a corpus\n")
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("vocab.txt", "added_tokens.json", "config.json"):
+        (model / name).write_text("{}")
+    command = ("vocab", "train", tmp_path / "corpus.txt", "--size", 261, "--out", model, "--kind", "bpe", "--json")
+    code, printed, errors = electra(*command, "--overwrite")
+    assert code == 0, errors
+    assert {str(item) for item in model.iterdir()} == {*json.loads(printed)["files"], str(model / "config.json")}
+    assert not (model / "vocab.txt").exists()
+
+
 @pytest.mark.parametrize("command", [[], ["pretrain"]])
 def test_without_a_command_there_is_help_and_no_error(electra, command):
     code, out, err = electra(*command)

@@ -386,10 +386,11 @@ def test_a_table_comes_back_with_answers_in_its_order(runs, data, electra, tmp_p
     lines = records(data / "classification" / "dev.jsonl")
     table = tmp_path / "in.csv"
     table.write_text("n,text\n" + "".join(f'{n},"{row["text"]}"\n' for n, row in enumerate(lines)), encoding="utf-8")
-    code, printed, _ = electra("predict", out / "seed-0" / "last", "--file", table, "--text", "text")
-    header, *rows = printed.splitlines()
-    assert (code, header, len(rows)) == (0, "n,text,prediction,score", len(lines))
-    assert [row.rsplit(",", 2)[1] for row in rows] == [record["predicted"] for record in expected]
+    for column in ("text", 1):
+        code, printed, _ = electra("predict", out / "seed-0" / "last", "--file", table, "--text", column)
+        header, *rows = printed.splitlines()
+        assert (code, header, len(rows)) == (0, "n,text,prediction,score", len(lines))
+        assert [row.rsplit(",", 2)[1] for row in rows] == [record["predicted"] for record in expected]
     table.write_text("".join(f'"{row["text"]}",x\n' for row in lines), encoding="utf-8")
     code, printed, _ = electra("predict", out / "seed-0" / "last", "--file", table, "--text", 0)
     assert [row.rsplit(",", 2)[1] for row in printed.splitlines()] == [record["predicted"] for record in expected]
@@ -493,6 +494,13 @@ def test_where_answers_cannot_go_is_told_before_any_is_sought(electra, tmp_path)
 def test_options_that_lines_of_text_have_no_use_for_are_refused(electra, file, option):
     code, _, errors = electra("predict", "no model", "--file", file, *option)
     assert (code, f"{file}: lines of text have no columns" in errors) == (2, True)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("file", ["in.jsonl", "in.parquet", "in.conll", "in.json.gz"])
+def test_quotation_marks_mean_nothing_in_files_without_delimiters(electra, file):
+    code, _, errors = electra("predict", "no model", "--file", file, "--no-quoting")
+    assert (code, f"{file}: --no-quoting is looked at in .csv and .tsv files alone" in errors) == (2, True)
 
 
 # The command, and bad input -------------------------------------------------------------------------------------------

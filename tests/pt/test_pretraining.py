@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from electra_common.pretraining import run as run_module  # noqa: E402
 from electra_common.pretraining.batches import MicroBatch  # noqa: E402
 from electra_common.runs.metrics_log import read_metrics  # noqa: E402
 from electra_common.runs.processes import Processes  # noqa: E402
@@ -257,8 +258,9 @@ def test_a_network_to_divide_is_divided_before_its_optimizer_is_made(data, tmp_p
     assert calls == ["ElectraForJointPreTraining", "Adam", "Adam"]
 
 
-def test_what_takes_all_processes_is_not_done_where_one_may_have_failed_alone(data, tmp_path, monkeypatch):
-    """Such as on a full disk: it would leave, and the others wait there for ever."""
+@pytest.mark.parametrize("is_divided", [False, True], ids=["whole", "divided"])
+def test_what_takes_all_processes_is_not_done_where_one_may_have_failed_alone(data, tmp_path, monkeypatch, is_divided):
+    """Such as on a full disk: it would leave, and the others wait for ever. What is whole each evaluates alone."""
     inside, done = [], []
 
     @contextmanager
@@ -269,17 +271,20 @@ def test_what_takes_all_processes_is_not_done_where_one_may_have_failed_alone(da
 
     def watched(name, function):
         def call(*given, **named):
-            assert not inside, name
+            assert bool(inside) is (name == "evaluate" and not is_divided), name
             done.append(name)
             return function(*given, **named)
 
         return call
 
     monkeypatch.setattr(Processes, "together", together)
+    monkeypatch.setattr(run_module, "_check_shard", lambda *_: None)  # one process cannot divide
+    monkeypatch.setattr(loop, "shard", lambda model: None)
     monkeypatch.setattr(RunProcesses, "add_up", watched("add_up", RunProcesses.add_up))
     for name in ("compute_gradients", "evaluate", "read_by_all", "whole"):
         monkeypatch.setattr(loop, name, watched(name, getattr(loop, name)))
-    pretrain(tiny_settings(data, tmp_path, log_every=1, evaluate_every=1, save_every=1, stop_at=1), quiet=True)
+    every = dict.fromkeys(("log_every", "evaluate_every", "save_every"), 1)
+    pretrain(tiny_settings(data, tmp_path, stop_at=1, shard=is_divided, **every), quiet=True)
     assert done == ["compute_gradients", "add_up", "evaluate", "read_by_all", "whole"]
     assert len(list_checkpoints(tmp_path)) == 1
     assert [entry.split for entry in read_metrics(tmp_path)] == ["train", "held-out"]

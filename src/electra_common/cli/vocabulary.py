@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from electra_common.cli.console import byte_progress, human_count, make_console, print_json
 from electra_common.text_files import STANDARD_INPUT, read_files, total_bytes
+from electra_common.weights.atomic import sync_folder
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import TOKENIZER_FILES
 
@@ -50,11 +51,25 @@ def train_vocabulary(
             limit_alphabet=limit_alphabet,
         )
     files = tokenizer.save_pretrained(out)
+    if overwrite:
+        _remove_others(out, files)
     if as_json:
         print_json({"folder": str(out), "kind": kind, "tokens": len(tokenizer), "files": list(files)})
     else:
         make_console().print(f"{human_count(len(tokenizer))} tokens in {out}", markup=False, soft_wrap=True)
     return 0
+
+
+def _remove_others(out: Path, written: Iterable[str]) -> None:
+    """Remove the files of a replaced tokenizer that the new one, which stands by now, does not have."""
+    try:
+        for name in {*TOKENIZER_FILES} - {Path(file).name for file in written}:
+            (out / name).unlink(missing_ok=True)
+        sync_folder(out)
+    except OSError as error:
+        raise CheckpointError(
+            f"{out}: the new tokenizer is written, but a file of the old one cannot be removed: {error}"
+        ) from None
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:

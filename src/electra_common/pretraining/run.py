@@ -33,6 +33,7 @@ from electra_common.runs.run import Run
 from electra_common.runs.run_folder import (
     RunFolder,
     RunState,
+    check_one_folder,
     list_checkpoints,
     open_run_folder,
     read_checkpoint,
@@ -234,13 +235,14 @@ def open_run(
                 identity = settings.identity(data)
                 folder = stack.enter_context(open_run_folder(settings.out, identity, start, restate=settings.restate))
                 copy_tokenizer(training, settings.out)
+        with processes.together():
+            check_one_folder(settings.out, processes)
         with processes.together():  # The first one has put the folder in order.
             newest = _read_newest(settings.out)
             reporter = stack.enter_context(_reporter(settings, processes, newest, quiet))
             run = PretrainingRun(settings, training, held_out, processes, folder, reporter, newest)
             if settings.evaluate_every and held_out is None:
                 reporter.note("no evaluations: the corpus was prepared without --held-out or --held-out-file")
-        _check_one_folder(settings.out, processes.gather(run.first_step))
         stack.enter_context(stopped_by_signals(run, has_others=processes.has_others))
         yield run
 
@@ -263,14 +265,6 @@ def _check_shard(settings: RunSettings, framework: str, processes: Processes) ->
         raise ValueError("shard: only PyTorch divides networks among processes; leave it out, or choose --framework pt")
     if settings.shard and processes.count == 1:
         raise ValueError("shard: networks are divided among several processes, and there is one; start with torchrun")
-
-
-def _check_one_folder(path: Path, first_steps: list[float]) -> None:
-    if len(set(first_steps)) > 1:
-        found = ", ".join(f"{step:.0f}" for step in first_steps)
-        raise ValueError(
-            f"{path}: the processes would go on from steps {found}; give them one folder that all of them see"
-        )
 
 
 @contextmanager

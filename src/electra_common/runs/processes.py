@@ -71,13 +71,18 @@ class Processes:
             ValueError: the programs have different values for a name.
         """
         for name, value in facts.items():
-            digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
-            found = self.gather(int.from_bytes(digest[:6], "big"))  # 48 bits, which a float64 holds
-            if other := [number for number in range(self.count) if found[number] != found[0]]:
+            if (other := self.find_other(json.dumps(value, sort_keys=True).encode())) is not None:
                 raise ValueError(
-                    f"{name}: process {other[0]} was started with another value than process 0; start all with the "
-                    "same arguments and data"
+                    f"{name}: process {other} was started with another value than process 0; start all with the same "
+                    "arguments and data"
                 )
+
+    def find_other(self, content: bytes) -> int | None:
+        """Return the first process that has something else than process 0; all programs come here."""
+        if not self.has_others:
+            return None
+        found = self.gather(int.from_bytes(hashlib.sha256(content).digest()[:6], "big"))  # a float64 holds 48 bits
+        return next((number for number in range(self.count) if found[number] != found[0]), None)
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ from electra_common.runs.folder_lock import LOCK_FILE, lock_folder, refuse_links
 from electra_common.runs.folder_names import TOKENIZER_FOLDER
 from electra_common.runs.metrics_log import METRICS_FILE, TENSORBOARD_FOLDER
 from electra_common.runs.optimizer_file import Moments, read_moments, write_moments
+from electra_common.runs.processes import Processes
 from electra_common.weights.atomic import new_folder, write_files
 from electra_common.weights.errors import CheckpointError
 
@@ -120,6 +121,14 @@ def open_run_folder(
         write_files(path, {RUN_FILE: _as_json({"format": _FORMAT, **record, "starts": [*record["starts"], start]})})
         _remove_unfinished(path / "checkpoints")
         yield RunFolder(path)
+
+
+def check_one_folder(path: Path, processes: Processes) -> None:
+    """Raise ValueError, in all processes, unless they see one folder of a run; the first of them has opened it."""
+    record = path / RUN_FILE
+    other = processes.find_other(record.read_bytes() if processes.has_others and record.is_file() else b"")
+    if other is not None:
+        raise ValueError(f"{path}: process {other} sees another folder there; give all one folder that all of them see")
 
 
 def read_run(path: Path) -> dict[str, Any]:

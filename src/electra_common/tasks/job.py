@@ -64,6 +64,7 @@ class FineTuningJob:
         for name, least in (("accumulation", 1), ("log_every", 1), ("evaluate_every", 0), ("save_every", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)}")
+        object.__setattr__(self, "seeds", tuple(map(int, self.seeds)))  # whatever they were given as
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: expected one or more, each once, found {list(self.seeds)}")
         if self.restarts and "dev" not in self.files:
@@ -87,10 +88,10 @@ class FineTuningJob:
             "model_files": _model_files(self.start),
         }
 
-    def shared(self) -> dict[str, Any]:
+    def shared(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """Return what must be the same in all processes of a run: what decides its weights, and when they meet."""
         names = ("accumulation", "seeds", "restarts", "log_every", "save_every")
-        return {**self.identity(), **{name: getattr(self, name) for name in names}}
+        return {**identity, **{name: getattr(self, name) for name in names}}
 
     def restate(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the record of a run says, for comparing it with :meth:`identity`.

@@ -29,6 +29,7 @@ from electra_common.runs.reporting import Reporter
 from electra_common.runs.run_folder import (
     RUN_FILE,
     WRITTEN_THROUGH,
+    check_one_folder,
     command_line,
     list_checkpoints,
     open_run_folder,
@@ -137,15 +138,19 @@ class FineTuning:
         main = self.job.task.metrics[0]
         measured = [result for result in results if result.metrics]
         summary = summarize(measured, main) if measured else Summary(main, {}, {}, (), len(results))
-        if self._processes.is_first:
-            origins = {seed: record.origin for seed, record in records.items()}
-            facts = {seed: replace(self.facts, **record.origin) for seed, record in records.items()}
-            write_results(self.job.out, facts[max(facts)], results, main, origins)
-            for result in results:
-                self._write_cards(result, facts[result.seed], results, summary)
+        with self._processes.together():
+            self._write_summary(records, results, summary)
         return summary
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    def _write_summary(self, records: Mapping[int, SeedRecord], results: list[SeedResult], summary: Summary) -> None:
+        if self._processes.is_first:
+            origins = {seed: record.origin for seed, record in records.items()}
+            facts = {seed: replace(self.facts, **record.origin) for seed, record in records.items()}
+            write_results(self.job.out, facts[max(facts)], results, self.job.task.metrics[0], origins)
+            for result in results:
+                self._write_cards(result, facts[result.seed], results, summary)
 
     @contextmanager
     def _open_run(self, seed: int) -> Iterator[FineTuningRun]:
@@ -173,7 +178,6 @@ class FineTuning:
     def _open_log(self, folder: Path, stack: ExitStack) -> MetricsLog | None:
         if not self._processes.is_first:
             return None
-        refuse_links([folder, *(folder / name for name in (*WRITTEN_THROUGH, LAST, BEST))])
         checkpoint = next(iter(reversed(list_checkpoints(folder))), None)
         step = 0 if checkpoint is None else read_state(checkpoint).step
         return stack.enter_context(MetricsLog(folder, tensorboard=self.job.tensorboard, after_step=step))
@@ -270,14 +274,17 @@ def open_work(
             tokenizer = open_tokenizer(job.start, max_length=job.settings.max_length)
             data = read_task_data(job.task, job.files, tokenizer, job.settings)
             _check_answers(job, data)
-            shared = job.shared()
+            identity = job.identity()
         with processes.together():
-            processes.check_alike(shared)
+            processes.check_alike(job.shared(identity))
         with processes.together():
             if processes.is_first:
                 _check_folder(job)
-                folder = open_run_folder(job.out, job.identity(), start, holds_work=_holds_work, restate=job.restate)
+                folder = open_run_folder(job.out, identity, start, holds_work=_holds_work, restate=job.restate)
                 stack.enter_context(folder)
+                _refuse_links(job.out)
+        with processes.together():
+            check_one_folder(job.out, processes)
         facts = FineTuningFacts(
             task=job.task,
             model=job.start.name,
@@ -287,6 +294,13 @@ def open_work(
             command=command_line(),
         )
         yield FineTuning(job, data, tokenizer, facts, processes, quiet=quiet)
+
+
+def _refuse_links(out: Path) -> None:
+    """Refuse links where seeds are written, and where what an earlier call left of them is removed."""
+    tests = out / "test"
+    seeds = [*out.glob("seed-*"), *tests.glob("seed-*")]
+    refuse_links([tests, *seeds, *(seed / name for seed in seeds for name in (*WRITTEN_THROUGH, LAST, BEST))])
 
 
 def _forget_checkpoints(folder: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from electra_common.runs.processes import AnotherProcessFailedError, Processes
+from electra_common.runs.run_folder import check_one_folder, open_run_folder
 from support.threaded_processes import run_everywhere
 
 COUNT = 3
@@ -69,6 +70,17 @@ def test_a_thousand_seeds_are_told_apart_by_numbers_that_add_up_exactly():
         Processes(2, (0,), add_up).check_alike({"seed": seed})
     assert len(heard) == 1000
     assert max(heard) < 2**53
+
+
+def test_processes_that_see_other_folders_are_refused(tmp_path):
+    """Such as on two machines without a disk in common."""
+    folders = [tmp_path / name for name in ("one", "one", "other")]
+    with open_run_folder(folders[0], {"seed": 3}, {}):
+        for result in everywhere(lambda n, processes: check_one_folder(folders[0], processes)):
+            result()
+        for result in everywhere(lambda n, processes: check_one_folder(folders[n], processes)):
+            with pytest.raises(ValueError, match="process 2 sees another folder there; give all one folder that all"):
+                result()
 
 
 def test_alone_an_error_is_itself_and_nobody_is_asked():

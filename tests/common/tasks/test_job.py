@@ -1,5 +1,6 @@
 """Which files a fine-tuning run reads, and that what does not go together is told before it begins."""
 
+import json
 import re
 
 import pytest
@@ -67,3 +68,10 @@ def test_columns_that_a_file_may_have_and_values_that_change_nothing_are_taken(t
     for task, changes in (("ner", {"text": 1, "pair": None}), ("answers", {"pair": "page", "id": "n"})):
         job = make_job(task, DataChoice(files={"train": tmp_path / "train"}, changes=changes), tmp_path / "out")
         assert {name: getattr(job.task, name) for name in changes} == changes
+
+
+def test_seeds_may_be_any_whole_numbers(tmp_path):
+    (tmp_path / "train.csv").write_text(ROW)
+    job = make_job("classification", tmp_path, tmp_path / "out", seeds=range(3))
+    assert job.seeds == (0, 1, 2)
+    assert json.loads(json.dumps(job.shared(job.identity())))["seeds"] == [0, 1, 2]

@@ -339,14 +339,17 @@ def test_processes_that_were_started_otherwise_are_refused(tmp_path, model, chan
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["", "metrics.jsonl", "tensorboard", "checkpoints"])
-def test_a_link_in_a_seeds_folder_is_not_written_through(tmp_path, model, name):
+@pytest.mark.parametrize(
+    "place",
+    ["test", "test/seed-0", "seed-7", *(f"seed-0/{name}" for name in ("metrics.jsonl", "checkpoints", "last", "best"))],
+)
+def test_links_in_a_runs_folder_are_neither_written_nor_removed_through(tmp_path, model, place):
     job, elsewhere = classification(tmp_path, model), tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    link = job.out / "seed-0" / name
-    with opened(job) as work:
+    (elsewhere / "seed-0" / "checkpoints").mkdir(parents=True)
+    with opened(job):
+        link = job.out / place
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(elsewhere)
-        with pytest.raises(ValueError, match=f"{link}: a link, which would be written through"):
-            carry_out(work)
-    assert list(elsewhere.iterdir()) == []
+    with pytest.raises(ValueError, match=f"{link}: a link, which would be written through"):
+        opened(replace(job, resume=True)).__enter__()
+    assert (elsewhere / "seed-0" / "checkpoints").is_dir()

@@ -113,12 +113,14 @@ def read_rows(task: Task, path: str | Path) -> Iterator[TableRow]:
 
 def table_ending(path: str | Path) -> str:
     """Return the ending of a table's file, without that of its compression; raises ValueError for an unknown one."""
-    name = Path(path).name.lower()
-    for packed in COMPRESSED:
-        name = name.removesuffix(packed)
-    if (ending := Path(name).suffix) in _ENDINGS:
+    if (ending := _ending(path)) in _ENDINGS:
         return ending
     raise ValueError(f"{path}: expected a table, a file whose name ends in one of {', '.join(_ENDINGS)}")
+
+
+def has_delimiters(path: str | Path) -> bool:
+    """Return whether a file, by its name, is a table of text: with delimiters, quotation marks and maybe a header."""
+    return _ending(path) in _DELIMITERS
 
 
 def asked_columns(task: Task) -> tuple[Column, ...]:
@@ -133,26 +135,28 @@ def without_label(task: Task) -> Task:
     return task.with_changes(label=None, header=_has_header(task))
 
 
-def with_columns_named_anew(task: Task, path: str | Path) -> Task:
-    """Return a task for a table that was asked about with columns of its own, maybe all by number.
+def with_columns_named_anew(task: Task, trained: Task, path: str | Path) -> Task:
+    """Return a task for a table without labels that was asked about with columns of its own, maybe all by number.
 
-    The label's name is then the only one, comes from other files, and is not asked for: the first line is a header if
-    that name stands in it, and else a row like the others.
+    No name is then asked for that could tell whether there is a header. The first line is one if a name that a column
+    had in training stands in it, be it the text's or the label's, and else a row like the others.
+
+    Args:
+        task: with the columns of the table.
+        trained: with the columns of the files that it was learned from.
+        path: the table.
     """
-    others = asked_columns(task.with_changes(label=None))
-    if task.header is not None or not isinstance(task.label, str) or any(isinstance(column, str) for column in others):
+    if task.header is not None or _names(task.with_changes(label=None)) or not has_delimiters(path):
         return task
-    if (ending := table_ending(path)) not in _DELIMITERS:
-        return task
-    _, first = next(read_records(path, _DELIMITERS[ending], quoting=task.quoting), (0, []))
-    return task.with_changes(header=task.label in first)
+    _, first = next(read_records(path, _DELIMITERS[_ending(path)], quoting=task.quoting), (0, []))
+    return task.with_changes(header=any(name in first for name in _names(trained)))
 
 
 _Row = tuple[str, Sequence[Any], Mapping[str, int], Sequence[str]]
 
 
 def _text_rows(task: Task, path: str | Path, delimiter: str) -> Iterator[_Row]:
-    asked = [column for column in asked_columns(task) if isinstance(column, str)]
+    asked = _names(task)
     if task.header is False and asked:
         raise ValueError(f"{path}: without a header columns have numbers from 0, found the name {asked[0]!r}")
     has_header = _has_header(task)
@@ -171,8 +175,12 @@ def _text_rows(task: Task, path: str | Path, delimiter: str) -> Iterator[_Row]:
 
 
 def _has_header(task: Task) -> bool:
-    asks_by_name = any(isinstance(column, str) for column in asked_columns(task))
-    return asks_by_name if task.header is None else task.header
+    return bool(_names(task)) if task.header is None else task.header
+
+
+def _names(task: Task) -> list[str]:
+    """Return the columns that a task reads by name."""
+    return [column for column in asked_columns(task) if isinstance(column, str)]
 
 
 def _check_header(header: Sequence[str], asked: Sequence[str], place: str) -> None:
@@ -213,6 +221,13 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _parquet_rows(path: str | Path) -> Iterator[_Row]:
     for number, value in enumerate(read_parquet(path), 1):
         yield f"{path}, row {number}", list(value.values()), {name: place for place, name in enumerate(value)}, ()
+
+
+def _ending(path: str | Path) -> str:
+    name = Path(path).name.lower()
+    for packed in COMPRESSED:
+        name = name.removesuffix(packed)
+    return Path(name).suffix
 
 
 def _numbered(column: int) -> str:

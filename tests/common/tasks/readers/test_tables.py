@@ -60,17 +60,17 @@ def test_one_name_among_numbers_means_a_header(tmp_path):
     [
         ("a\tb\n", {"text": 0}, ["a"]),
         ("txt\tlabel\nd\te\n", {"text": 0}, ["d"]),
+        ("n\ttext\nd\te\n", {"text": 1}, ["e"]),
+        ("n\ttext\nd\te\n", {"text": 1, "label": 0}, ["e"]),
         ("label\ttext\nd\te\n", {"text": 0, "id": "label"}, ["d"]),
         ("a\tb\nd\te\n", {"text": 0, "header": True}, ["d"]),
         ("a\tlabel\nd\te\n", {"text": 0, "header": False, "label": None}, ["a", "d"]),
         ('"label\t"\tb\n', {"text": 1}, ["b"]),
     ],
 )
-def test_a_label_that_is_not_asked_for_makes_no_header_where_its_name_does_not_stand(
-    tmp_path, content, changes, expected
-):
+def test_with_columns_by_number_a_header_is_where_a_name_from_training_stands(tmp_path, content, changes, expected):
     file = written(tmp_path, "own.tsv", content)
-    task = without_label(with_columns_named_anew(TASK.with_changes(**changes), file))
+    task = without_label(with_columns_named_anew(TASK.with_changes(**changes), TASK, file))
     assert [row.text(task.text) for row in read_rows(task, file)] == expected
 
 
@@ -78,8 +78,8 @@ def test_what_has_no_rows_or_no_header_line_stays_so_with_columns_named_anew(tmp
     task = TASK.with_changes(text=0)
     empty = written(tmp_path, "own.csv", "")
     with pytest.raises(ValueError, match=r"own\.csv: expected rows, found none"):
-        list(read_rows(without_label(with_columns_named_anew(task, empty)), empty))
-    assert with_columns_named_anew(task, "own.parquet") == task
+        list(read_rows(without_label(with_columns_named_anew(task, TASK, empty)), empty))
+    assert with_columns_named_anew(task, TASK, "own.parquet") == task
 
 
 @pytest.mark.parametrize("name", ["own.jsonl", "own.ndjson", "own.json"])
