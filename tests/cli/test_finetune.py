@@ -470,6 +470,9 @@ def test_columns_that_the_files_of_a_models_task_have_not_got_are_refused(runs, 
     code, _, errors = electra(name, out / "seed-0" / "last", *option, data / "tagging" / "dev.jsonl", "--pair", "page")
     assert code == 2
     assert "task tagging: pair: not looked at in files of the format table for tagging: leave it out" in errors
+    data_file = data / "tagging" / "dev.jsonl"
+    code, _, errors = electra(name, out / "seed-0" / "last", *option, data_file, "--no-quoting")
+    assert (code, "dev.jsonl: --no-quoting is looked at in .csv and .tsv files alone" in errors) == (2, True)
 
 
 @pytest.mark.once

@@ -12,6 +12,7 @@ from electra_common.runs.run_folder import RUN_FILE
 from electra_common.tasks.data import read_all
 from electra_common.tasks.fine_tuned import FineTuned
 from electra_common.tasks.readers.read import find_file
+from electra_common.tasks.readers.tables import check_quoting
 from electra_common.tasks.results import write_seed
 
 
@@ -39,6 +40,8 @@ def evaluate(
         if found is None:
             raise ValueError(f"{data}: no file of task {task.name} for {split}; name a file, or another --split")
         path = found
+    if "quoting" in columns:
+        check_quoting(path)
     examples = read_all(task, path, split)
     measured = fine_tuned.measure(examples)
     if out is not None:

@@ -18,7 +18,7 @@ from electra_common.tasks.answer_files import answer_file, holds_lines
 from electra_common.tasks.decoding.prediction import Prediction
 from electra_common.tasks.examples import Example, Question, TaggedSentence, TextExample
 from electra_common.tasks.fine_tuned import FineTuned
-from electra_common.tasks.readers.tables import has_delimiters, with_columns_named_anew
+from electra_common.tasks.readers.tables import check_quoting, with_columns_named_anew
 from electra_common.terminal import printable
 from electra_common.text_files import COMPRESSED, STANDARD_INPUT
 from electra_common.weights.atomic import write_files
@@ -89,8 +89,8 @@ def _check_use(
             f"{file}: lines of text have no columns; leave --split, --no-quoting and the names of columns out, or give "
             "a table (.csv, .tsv, .jsonl, .parquet)"
         )
-    if "quoting" in columns and not has_delimiters(file):
-        raise ValueError(f"{file}: --no-quoting is looked at in .csv and .tsv files alone; leave it out")
+    if "quoting" in columns:
+        check_quoting(file)
     if out is None and as_json:
         raise ValueError("--json with --file needs --out: standard output has the file's own form")
 

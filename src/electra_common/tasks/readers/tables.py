@@ -118,9 +118,10 @@ def table_ending(path: str | Path) -> str:
     raise ValueError(f"{path}: expected a table, a file whose name ends in one of {', '.join(_ENDINGS)}")
 
 
-def has_delimiters(path: str | Path) -> bool:
-    """Return whether a file, by its name, is a table of text: with delimiters, quotation marks and maybe a header."""
-    return _ending(path) in _DELIMITERS
+def check_quoting(path: str | Path) -> None:
+    """Raise ValueError for a file, by its name, that is no table of text: whose quotation marks mean nothing else."""
+    if _ending(path) not in _DELIMITERS:
+        raise ValueError(f"{path}: --no-quoting is looked at in .csv and .tsv files alone; leave it out")
 
 
 def asked_columns(task: Task) -> tuple[Column, ...]:
@@ -146,7 +147,7 @@ def with_columns_named_anew(task: Task, trained: Task, path: str | Path) -> Task
         trained: with the columns of the files that it was learned from.
         path: the table.
     """
-    if task.header is not None or _names(task.with_changes(label=None)) or not has_delimiters(path):
+    if task.header is not None or _names(task.with_changes(label=None)) or _ending(path) not in _DELIMITERS:
         return task
     _, first = next(read_records(path, _DELIMITERS[_ending(path)], quoting=task.quoting), (0, []))
     return task.with_changes(header=any(name in first for name in _names(trained)))
