@@ -120,7 +120,7 @@ class TokenizerBase(IdCalls):
         later |= {name: overrides.pop(name) for name in _NAMED_LATER if name in overrides}
         try:
             tokenizer = cls._from_folder(folder, settings, {"name_or_path": str(name_or_path), **overrides})
-            tokenizer.add_special_tokens(later)
+            tokenizer._name_special_tokens(later, as_added=folder.plain_tokens(tokenizer.added_tokens_decoder))
         except CheckpointError:
             raise
         except ValueError as error:
@@ -167,11 +167,11 @@ class TokenizerBase(IdCalls):
     def save_pretrained(self, folder: str | Path) -> tuple[str, ...]:
         """Write all files that a tokenizer has, as transformers names them, and return their paths.
 
-        ``vocab.txt`` for WordPiece, ``tokenizer.json``, ``tokenizer_config.json``, ``special_tokens_map.json`` and, if
-        tokens were added, ``added_tokens.json``.
+        ``vocab.txt`` for WordPiece that leaves no ids out, ``tokenizer.json``, ``tokenizer_config.json``,
+        ``special_tokens_map.json`` and, if tokens were added, ``added_tokens.json``.
 
         Raises:
-            CheckpointError: the folder cannot be written.
+            CheckpointError: the folder cannot be written, or an added token would be read with another id.
         """
         files = folder_files(self)
         write_files(Path(folder), files)
@@ -181,11 +181,13 @@ class TokenizerBase(IdCalls):
         """Write ``vocab.txt`` alone, and return its path.
 
         Raises:
-            CheckpointError: the folder cannot be written, or the vocabulary is not WordPiece's.
+            CheckpointError: the folder cannot be written, or the vocabulary is not WordPiece's or leaves ids out.
         """
         files = {name: content for name, content in folder_files(self).items() if name == "vocab.txt"}
         if not files:
-            raise CheckpointError("only WordPiece has a vocab.txt; save_pretrained writes this one's tokenizer.json")
+            raise CheckpointError(
+                "only WordPiece that leaves no ids out has a vocab.txt; save_pretrained writes a tokenizer.json"
+            )
         write_files(Path(folder), files)
         return tuple(str(Path(folder) / name) for name in files)
 

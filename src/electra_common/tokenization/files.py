@@ -24,7 +24,7 @@ from tokenizers import AddedToken, Tokenizer, decoders
 from electra_common.config_json import read_config_file
 from electra_common.json_files import read_json_file, read_small_file
 from electra_common.tokenization import special_tokens as special
-from electra_common.tokenization.vocabulary import vocabulary_bytes
+from electra_common.tokenization.vocabulary import check_ids_stay, vocabulary_bytes
 from electra_common.weights.errors import CheckpointError
 from electra_common.weights.hub import TOKENIZER_FILES, resolve_path
 from electra_common.weights.own_files import is_own_file
@@ -227,9 +227,7 @@ class TokenizerFolder:
         Raises:
             CheckpointError: the files do not list tokens.
         """
-        # added_tokens.json says nothing of how a token is matched. Beside a config that lists them it may be of old.
-        of_old = {} if "added_tokens_decoder" in self.config else self.added
-        listed = {token: ListedToken(index, AddedToken(token), False) for token, index in of_old.items()}
+        listed = {token: ListedToken(index, AddedToken(token), False) for token, index in self._of_old.items()}
         listed |= {token.content: ListedToken(index, token, True) for index, token in also.items()}
         decoder = self.config.get("added_tokens_decoder") or {}
         if not isinstance(decoder, dict) or not all(str(index).isdecimal() for index in decoder):
@@ -239,6 +237,18 @@ class TokenizerFolder:
             assert isinstance(token, AddedToken)
             listed[token.content] = ListedToken(int(index), token, True)
         return listed
+
+    @property
+    def _of_old(self) -> dict[str, int]:
+        """The ids of added_tokens.json, which says no more of them; beside a config that lists them it may be old."""
+        return {} if "added_tokens_decoder" in self.config else self.added
+
+    def plain_tokens(self, added: Mapping[int, AddedToken]) -> set[str]:
+        """Return those of the added tokens of which the files say that they are not special.
+
+        transformers keeps to that where they are among the additional special tokens, but not where they have a name.
+        """
+        return {token.content for token in added.values() if not token.special and token.content not in self._of_old}
 
     def add_tokens_to(self, tokenizer: TokenizerBase, also: Mapping[int, AddedToken] = _NONE_ADDED) -> None:
         """Add what the files list and the vocabulary lacks; see :meth:`added_tokens`.
@@ -266,8 +276,8 @@ class TokenizerFolder:
 def folder_files(tokenizer: TokenizerBase) -> dict[str, bytes]:
     """Return the content of all files of a tokenizer, by name."""
     rust = tokenizer._rust_tokenizer()
-    parts = json.loads(rust.to_str())
-    model = parts["model"]
+    content = rust.to_str(pretty=True)
+    parts = json.loads(content)
     added = tokenizer.added_tokens_decoder
     beyond = {token.content: index for index, token in added.items() if index >= rust.get_vocab_size(False)}
     config = {
@@ -278,9 +288,12 @@ def folder_files(tokenizer: TokenizerBase) -> dict[str, bytes]:
         "tokenizer_class": "ElectraTokenizer" if tokenizer.rules and parts["decoder"]["cleanup"] else _ANY_CLASS,
     }
     files: dict[str, bytes] = {}
-    if model["type"] == "WordPiece":
-        files["vocab.txt"] = vocabulary_bytes(model["vocab"], "vocab.txt")
-    files["tokenizer.json"] = rust.to_str(pretty=True).encode()
+    if tokenizer._leaves_ids_out:
+        # Of a file the library gives added tokens their ids anew.
+        check_ids_stay(tokenizer.get_vocab(), Tokenizer.from_str(content).get_vocab(), "tokenizer.json")
+    elif parts["model"]["type"] == "WordPiece":
+        files["vocab.txt"] = vocabulary_bytes(parts["model"]["vocab"], "vocab.txt")
+    files["tokenizer.json"] = content.encode()
     files["tokenizer_config.json"] = _as_json(config)
     files["special_tokens_map.json"] = _as_json(tokenizer.special_tokens_map)
     if beyond:

@@ -14,7 +14,7 @@ from electra_common.tokenization.columns import (
     SPECIAL_TOKENS_MASK,
     TOKEN_TYPE_IDS,
 )
-from electra_common.tokenization.sequences import pad_columns, truncate
+from electra_common.tokenization.sequences import check_widths, pad_columns, truncate
 from electra_common.tokenization.tensors import as_lists
 from electra_common.tokenization.text_calls import TextCalls
 
@@ -185,8 +185,8 @@ class IdCalls(TextCalls):
     ) -> BatchEncoding:
         """Fill rows that are already encoded; fit for the ``collate_fn`` of a PyTorch ``DataLoader``.
 
-        Filled are the columns that a call returns, and with -100 ``labels`` that have one for each token; others are
-        left alone.
+        Filled are the columns that a call returns, and with -100 ``labels`` that have one whole number for each token;
+        others are left alone.
 
         Args:
             encoded_inputs: columns, or a list of rows that are columns each; lists, arrays or tensors.
@@ -199,7 +199,8 @@ class IdCalls(TextCalls):
             verbose: warn where ``max_length`` has no effect.
 
         Raises:
-            ValueError: no ``input_ids``, or columns of different numbers of rows.
+            ValueError: no ``input_ids``, columns of different numbers of rows, or one to make a tensor of that is left
+                alone and has rows of different lengths.
         """
         if not isinstance(encoded_inputs, Mapping):
             names = list(encoded_inputs[0]) if encoded_inputs else []
@@ -220,6 +221,8 @@ class IdCalls(TextCalls):
             columns = {name: [column] for name, column in columns.items()}
         wanted = ATTENTION_MASK in self.model_input_names if return_attention_mask is None else return_attention_mask
         filled: dict[str, Any] = pad_columns(columns, fill=fill, padding=self._padding, with_mask=wanted)
+        if fill is not None and return_tensors is not None:
+            check_widths(filled)
         if is_single:
             filled = {name: column[0] for name, column in filled.items()}
         return BatchEncoding(filled, tensor_type=return_tensors)

@@ -13,6 +13,7 @@ from electra_common.tokenization.base import TokenizerBase, TokenizerOptions
 from electra_common.tokenization.files import TokenizerFolder
 from electra_common.tokenization.python.backend import PythonBackend
 from electra_common.tokenization.python.decoding import WordPieceDecoder
+from electra_common.tokenization.vocabulary import SettledVocabulary
 from electra_common.tokenization.wordpiece_settings import (
     BYTE_LEVEL,
     MAX_WORD_CHARACTERS,
@@ -25,6 +26,7 @@ from electra_common.tokenization.wordpiece_settings import (
     set_template,
     settings_of,
     unlike_bert,
+    without_gaps_in,
 )
 from electra_common.weights.errors import CheckpointError
 
@@ -114,7 +116,7 @@ class ElectraTokenizer(TokenizerBase):
         settings = {name: value for name, value in settings.items() if name not in BYTE_LEVEL}
         if folder.tokenizer is None or (folder.vocabulary is not None and "compat" in {**settings, **overrides}):
             return cls._from_vocabulary(folder, {**settings, **overrides})
-        rust = folder.open_tokenizer()
+        rust = without_gaps_in(folder.open_tokenizer())
         rules = settings_of(rust)
         if rules is None:
             raise CheckpointError(
@@ -124,9 +126,8 @@ class ElectraTokenizer(TokenizerBase):
         names = {**guess_special_tokens(rust), **rules.special_tokens}
         arguments = {**names, **rules.as_config(), **settings, **overrides}
         added = rust.get_added_tokens_decoder()
-        tokenizer = cls._from_pieces(
-            rust.get_vocab(with_added_tokens=False), folder, arguments, added, rules.special_tokens["unk_token"]
-        )
+        pieces = SettledVocabulary(rust.get_vocab(with_added_tokens=False))
+        tokenizer = cls._from_pieces(pieces, folder, arguments, added, rules.special_tokens["unk_token"])
         decoder = cast("decoders.WordPiece", rust.decoder)
         cast("PythonBackend", tokenizer._own_backend()).decoder = WordPieceDecoder(decoder.prefix, decoder.cleanup)
         return tokenizer
@@ -141,8 +142,8 @@ class ElectraTokenizer(TokenizerBase):
         rust = rust_backend(self._backend.get_vocab(with_added_tokens=False), self.rules)
         decoder = self._backend.decoder
         rust.decoder = decoders.WordPiece(prefix=decoder.prefix, cleanup=decoder.cleanup)
-        for _, token in sorted(self.added_tokens_decoder.items()):
-            rust.add_special_tokens([token]) if token.special else rust.add_tokens([token])
+        # In one call: the library works out anew how it finds all of them with each.
+        rust.add_tokens([token for _, token in sorted(self.added_tokens_decoder.items())])
         if self.cls_token and self.sep_token:
             ids = {token: self.convert_tokens_to_ids(token) for token in (self.cls_token, self.sep_token)}
             set_template(rust, ids, self.cls_token, self.sep_token)

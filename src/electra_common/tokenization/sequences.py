@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from electra_common.tokenization.call_options import TRUNCATION, Fill
-from electra_common.tokenization.columns import ATTENTION_MASK, INPUT_IDS, OFFSET_MAPPING, Padding, filled
+from electra_common.tokenization.columns import ATTENTION_MASK, INPUT_IDS, LABELS, OFFSET_MAPPING, Padding, filled
 from electra_common.tokenization.python.truncation import longest_first_lengths
 
 Ids = list[int]
@@ -60,7 +60,7 @@ def pad_columns(
 ) -> dict[str, list[Any]]:
     """Fill the columns that have a place for each token; ``columns`` hold one list for each row.
 
-    Labels are filled with what the models ignore. Columns of other names are left alone.
+    Labels that are whole numbers are filled with what the models ignore. Columns of other names are left alone.
 
     Raises:
         ValueError: columns differ in their number of rows.
@@ -79,12 +79,37 @@ def pad_columns(
     width = fill.width(max(lengths, default=0))
     for name, column in result.items():
         blank = padding.value(name)
-        # A label for a row, or a list of another length, is no column of tokens.
-        if blank is not None and all(
-            isinstance(row, list) and len(row) == length for row, length in zip(column, lengths, strict=True)
-        ):
+        if blank is not None and _is_of_tokens(name, column, lengths):
             result[name] = [filled(row, width, blank, fill.side) for row in column]
     return result
+
+
+def _is_of_tokens(name: str, column: Sequence[Any], lengths: Sequence[int]) -> bool:
+    """Whether a column has a value for each token; not so a label for a row, or one number for each class."""
+    rows = zip(column, lengths, strict=True)
+    if not all(isinstance(row, list) and len(row) == length for row, length in rows):
+        return False
+    return name != LABELS or all(isinstance(value, int) for row in column for value in row)
+
+
+def check_widths(columns: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse columns to make tensors of, if ``input_ids`` are filled and another, which was left alone, is not.
+
+    Raises:
+        ValueError: names it.
+    """
+    if _is_ragged(columns[INPUT_IDS]):
+        return
+    for name, column in columns.items():
+        if _is_ragged(column):
+            raise ValueError(
+                f"{name}: rows of different lengths make no tensor; pad fills what a call returns and labels, where "
+                "there is a value for each token: fill this column before, or leave it out"
+            )
+
+
+def _is_ragged(column: Sequence[Any]) -> bool:
+    return len({len(row) if isinstance(row, list) else None for row in column}) > 1
 
 
 def _spans(row: Any) -> Any:

@@ -91,7 +91,7 @@ class TextCalls(TokenTable):
     def _forget(self) -> None:
         """Give up what was worked out from settings and tokens."""
         self.__dict__["_known_calls"] = {}
-        for name in ("_single_layout", "_pair_layout", "_padding", "_unfilled"):
+        for name in ("_single_layout", "_pair_layout", "_padding", "_unfilled", "_skipped_ids"):
             self.__dict__.pop(name, None)
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, overload
 
@@ -79,6 +79,10 @@ class TokenTable:
         return max(self._backend.get_vocab(with_added_tokens=False).values(), default=-1)
 
     @property
+    def _leaves_ids_out(self) -> bool:
+        return self._last_piece >= self.vocab_size
+
+    @property
     def vocab(self) -> dict[str, int]:
         """``{token: id}``, added tokens included."""
         return self.get_vocab()
@@ -109,25 +113,26 @@ class TokenTable:
             special_tokens: match them in the text as it was, and count them as special.
 
         Raises:
-            ValueError: ids are left out below the last piece's, so that a new token would get one that is taken.
+            ValueError: ids are left out below the last piece's, and a new token would get one that is taken.
         """
         tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
         if not tokens:
             return 0
-        self._check_next_id(tokens)
+        self._check_next_ids(tokens)
         backend = self._own_backend()
         count = backend.add_special_tokens(tokens) if special_tokens else backend.add_tokens(tokens)
         self._on_change()
         return count
 
-    def _check_next_id(self, tokens: Iterable[str | AddedToken]) -> None:
-        if self._last_piece < self.vocab_size:
+    def _check_next_ids(self, tokens: Iterable[str | AddedToken]) -> None:
+        """Refuse new tokens one of which would get a piece's id: the library counts pieces, and does not look."""
+        if not self._leaves_ids_out:
             return
-        if all(self._backend.token_to_id(_content(token)) is not None for token in tokens):
-            return
-        last = max(self._backend.get_added_tokens_decoder(), default=-1)
-        if (index := max(self.vocab_size, last + 1)) <= self._last_piece:
-            raise ValueError(f"a new token would get the id {index}, which {self._backend.id_to_token(index)!r} has")
+        new = {text for text in map(_content, tokens) if text and self._backend.token_to_id(text) is None}
+        first = max(self.vocab_size, max(self._backend.get_added_tokens_decoder(), default=-1) + 1)
+        for index in range(first, first + len(new)):
+            if (owner := self._backend.id_to_token(index)) is not None:
+                raise ValueError(f"a new token would get the id {index}, which {owner!r} has")
 
     # Special tokens ---------------------------------------------------------------------------------------------------
 
@@ -144,15 +149,21 @@ class TokenTable:
         Raises:
             ValueError: a name that no special token has, or what is no token. Then nothing was changed.
         """
-        for name, value in special_tokens_dict.items():
+        return self._name_special_tokens(special_tokens_dict, replace_additional=replace_additional_special_tokens)
+
+    def _name_special_tokens(
+        self, tokens: Mapping[str, Any], *, replace_additional: bool = True, as_added: Collection[str] = ()
+    ) -> int:
+        """Do what :meth:`add_special_tokens` does; of the additional ones, some stay as they were added."""
+        for name, value in tokens.items():
             _check_special(name, value)
         named, additional = dict(self._special), self._additional
         new: list[str | AddedToken] = []
-        for name, value in special_tokens_dict.items():
+        for name, value in tokens.items():
             if name in _ADDITIONAL:
-                kept = [] if replace_additional_special_tokens else additional
+                kept = [] if replace_additional else additional
                 additional = list(dict.fromkeys([*kept, *map(_content, value)]))
-                new += value
+                new += [token for token in value if _content(token) not in as_added]
             elif value is None:
                 named.pop(name, None)
             else:
@@ -160,7 +171,7 @@ class TokenTable:
                 new.append(value)
         count = self.add_tokens(self._as_special(new), special_tokens=True)
         self._special, self._additional = named, additional
-        if {"cls_token", "sep_token"} & set(special_tokens_dict) and self.cls_token and self.sep_token:
+        if {"cls_token", "sep_token"} & set(tokens) and self.cls_token and self.sep_token:
             self._set_template(self.cls_token, self.sep_token)
         self._on_change()
         return count
@@ -262,14 +273,16 @@ class TokenTable:
         clean_up = (
             self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         )
-        added = self._backend.get_added_tokens_decoder() if skip_special_tokens else {}
-        tokens = [
-            token
-            for index in ids
-            if not (index in added and added[index].special) and (token := self._token_of(index)) is not None
-        ]
+        skipped = self._skipped_ids if skip_special_tokens else ()
+        tokens = [token for index in ids if index not in skipped and (token := self._token_of(index)) is not None]
         text = self.convert_tokens_to_string(tokens)
         return self._clean_up(text) if clean_up else text
+
+    @cached_property
+    def _skipped_ids(self) -> frozenset[int]:
+        """What :meth:`decode` leaves out; to ask the backend for its added tokens takes time where there are many."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(index for index, token in added.items() if token.special)
 
     def batch_decode(
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import warnings
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +70,10 @@ def _warn_of_repetition(path: Path, lines: list[str], last: Mapping[str, int]) -
     )
 
 
+class SettledVocabulary(dict[str, int]):
+    """A vocabulary in which :func:`without_gaps` names no more ids: what it leaves out, added tokens have."""
+
+
 def without_gaps(vocabulary: Mapping[str, int]) -> dict[str, int]:
     """Return a vocabulary with a name for each id up to the highest, so that a new token gets none that is taken.
 
@@ -78,12 +83,41 @@ def without_gaps(vocabulary: Mapping[str, int]) -> dict[str, int]:
         CheckpointError: there are more gaps than any vocabulary has.
     """
     pieces, ids = dict(vocabulary), set(vocabulary.values())
+    if isinstance(vocabulary, SettledVocabulary):
+        return pieces
     size = max(ids, default=-1) + 1
     if size - len(ids) > MAX_GAPS:
         raise CheckpointError(f"the vocabulary: {len(pieces)} pieces have ids up to {size - 1}; too many are left out")
     if size > len(ids):
         pieces |= {f"[unused id {index}]": index for index in range(size) if index not in ids}
     return pieces
+
+
+def check_ids(vocabulary: Mapping[str, int]) -> None:
+    """Refuse what is no ``{piece: id}``.
+
+    Raises:
+        ValueError: a piece is no text, or an id no whole number from 0.
+    """
+    for piece, index in vocabulary.items():
+        if not isinstance(piece, str):
+            raise ValueError(f"a vocabulary is {{piece: id}} with texts as pieces, found {piece!r:.80}")
+        if not isinstance(index, int | Integral) or index < 0:
+            raise ValueError(f"ids of a vocabulary are whole numbers from 0, found {index!r:.80} for {piece!r:.80}")
+
+
+def check_ids_stay(vocabulary: Mapping[str, int], as_read: Mapping[str, int], source: str) -> None:
+    """Refuse to save a vocabulary of which other ids would be read.
+
+    Raises:
+        CheckpointError: names the first token with another id.
+    """
+    for token, index in vocabulary.items():
+        if (found := as_read.get(token)) != index:
+            raise CheckpointError(
+                f"{source}: {token!r} has id {index} and would be read with {found}, for ids are left out; "
+                "save it without that token"
+            )
 
 
 def check_special_tokens(vocabulary: Mapping[str, int], tokens: Iterable[str], source: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from electra_common.tokenization import special_tokens as special
-from electra_common.tokenization.vocabulary import check_special_tokens, read_vocabulary, without_gaps
+from electra_common.tokenization.vocabulary import check_ids, check_special_tokens, read_vocabulary, without_gaps
 
 CONTINUATION: Final = "##"
 COMPATIBILITIES: Final = ("transformers", "google")
@@ -56,10 +56,14 @@ def load_vocabulary(vocabulary: str | Path | Mapping[str, int], settings: WordPi
 
     Raises:
         CheckpointError: the file cannot be read, or lacks a special token.
+        ValueError: what is no file is no ``{piece: id}``.
     """
-    is_given = isinstance(vocabulary, Mapping)
-    pieces = without_gaps(vocabulary) if isinstance(vocabulary, Mapping) else read_vocabulary(vocabulary)
-    check_special_tokens(pieces, settings.special_tokens.values(), "the vocabulary" if is_given else str(vocabulary))
+    if isinstance(vocabulary, Mapping):
+        check_ids(vocabulary)
+        pieces, source = without_gaps(vocabulary), "the vocabulary"
+    else:
+        pieces, source = read_vocabulary(vocabulary), str(vocabulary)
+    check_special_tokens(pieces, settings.special_tokens.values(), source)
     return pieces
 
 

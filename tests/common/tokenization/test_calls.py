@@ -194,6 +194,13 @@ def test_columns_of_other_names_are_filled_only_if_their_blanks_are_known(tokeni
     assert filled["label"] == [1, 0]
     classes = tokenizer.pad([{"input_ids": [5, 6], "labels": [1, 0, 0]}, {"input_ids": [5], "labels": [0, 1, 0]}])
     assert classes["labels"] == [[1, 0, 0], [0, 1, 0]]
+    shares = tokenizer.pad([{"input_ids": [5, 6], "labels": [0.0, 1.0]}, {"input_ids": [5, 6], "labels": [1.0, 1.0]}],
+                           padding="max_length", max_length=3)  # fmt: skip
+    assert shares["labels"] == [[0.0, 1.0], [1.0, 1.0]]
+    with pytest.raises(ValueError, match="scores: rows of different lengths make no tensor; pad fills what a call"):
+        tokenizer.pad(rows, return_tensors="np")
+    with pytest.raises(ValueError, match="input_ids: rows of different lengths make no tensor; pass padding=True"):
+        tokenizer.pad(rows, padding=False, return_tensors="np")
 
 
 def test_offsets_are_filled_as_in_a_call(tokenizer):
@@ -415,6 +422,28 @@ def test_decoding(tokenizer):
     assert tokenizer.convert_ids_to_tokens([101, 99999, 2**32, 2**40]) == ["[CLS]", None, None, None]
     assert tokenizer.convert_ids_to_tokens(2**32) is None
     assert tokenizer.decode([101, 2**32 - 1, 2**32, 2**40]) == "[CLS]"
+
+
+class Counted:
+    """A backend, and how often it was asked for its added tokens."""
+
+    def __init__(self, backend):
+        self.backend, self.calls = backend, 0
+
+    def __getattr__(self, name):
+        self.calls += name == "get_added_tokens_decoder"
+        return getattr(self.backend, name)
+
+
+def test_decoding_of_many_rows_asks_once_what_is_special(kind):
+    tokenizer = KINDS[kind](VOCABULARY)
+    tokenizer.add_tokens(["<x>"])
+    tokenizer._backend = counted = Counted(tokenizer.backend_tokenizer)
+    rows = [[101, 1037, 30522, 102]] * 7
+    assert tokenizer.batch_decode(rows, skip_special_tokens=True) == ["a <x>"] * 7
+    assert counted.calls == 1
+    tokenizer.add_special_tokens({"bos_token": "<x>"})
+    assert tokenizer.batch_decode(rows, skip_special_tokens=True) == ["a"] * 7
 
 
 def test_alignment_is_not_computed_until_it_is_asked_for(kind):

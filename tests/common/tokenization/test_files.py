@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 from tokenizers import AddedToken
@@ -140,6 +141,47 @@ def test_a_special_token_that_there_is_not_stays_away(kind, folder):
     for other in KINDS.values():
         assert other.from_pretrained(folder).pad_token is None
         assert other.from_pretrained(folder, pad_token="[PAD]").pad_token_id == 0
+
+
+def test_many_added_tokens_are_saved_in_little_time(folder):
+    tokens = [AddedToken(f"tok{number}", special=number % 3 == 0) for number in range(900)]
+    spent = {}
+    for kind in KINDS.values():
+        tokenizer = kind(SMALL)
+        tokenizer.add_tokens(tokens)
+        begun = time.thread_time()
+        tokenizer.save_pretrained(folder / kind.__name__)
+        spent[kind] = time.thread_time() - begun
+    assert spent[ElectraTokenizer] < 4 * spent[ElectraTokenizerFast]
+    files = [(folder / kind.__name__ / "tokenizer.json").read_bytes() for kind in KINDS.values()]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("says", ["tokenizer_config.json", "tokenizer.json"])
+def test_an_additional_special_token_is_plain_where_a_file_says_so(kind, folder, says):
+    """As in transformers, whose decode keeps it; a token with a name is special whatever is said."""
+    tokenizer = kind(SMALL, additional_special_tokens=["<e>", "<f>"])
+    tokenizer.bos_token = "<b>"
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    parts = json.loads((folder / "tokenizer.json").read_text())
+    for token in (*config["added_tokens_decoder"].values(), *parts["added_tokens"]):
+        token["special"] = token["content"] not in ("<b>", "<e>")
+    if says == "tokenizer.json":
+        del config["added_tokens_decoder"]
+        (folder / "added_tokens.json").unlink()
+        write(folder, "tokenizer.json", parts)
+    else:
+        (folder / "tokenizer.json").unlink()
+    write(folder, "tokenizer_config.json", config)
+    loaded = kind.from_pretrained(folder)
+    ids = loaded("a <e> <f> <b> b")["input_ids"]
+    assert ids == tokenizer("a <e> <f> <b> b")["input_ids"]
+    assert loaded.decode(ids, skip_special_tokens=True) == "a <e> b"
+    assert loaded.additional_special_tokens == ["<e>", "<f>"]
+    assert loaded.tokenize("a<e>b", split_special_tokens=True) == ["a", "<e>", "b"]
+    loaded.additional_special_tokens = ["<e>"]
+    assert loaded.decode(ids, skip_special_tokens=True) == "a b"
 
 
 def test_added_tokens_of_an_earlier_save_are_not_read(kind, folder):

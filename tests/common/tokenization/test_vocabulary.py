@@ -97,6 +97,50 @@ def test_of_other_kinds_a_new_token_is_refused_where_its_id_is_taken():
         tokenizer.add_tokens(["new"])
 
 
+def test_of_other_kinds_new_tokens_get_the_ids_that_are_free():
+    rust = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 6}, [("a", "b")]))
+    tokenizer = ElectraTokenizerFast(tokenizer_file=rust, pad_token="<pad>")
+    assert (tokenizer.pad_token_id, len(tokenizer)) == (3, 7)
+    with pytest.raises(ValueError, match="a new token would get the id 6, which 'ab' has"):
+        tokenizer.add_tokens(["x", "y", "z"])
+    assert tokenizer.add_tokens(["x", "", "a", "x", "y"]) == 3
+    assert tokenizer.get_vocab() == {"a": 0, "b": 1, "<pad>": 3, "x": 4, "y": 5, "ab": 6}
+    assert tokenizer("xabya")["input_ids"] == [4, 0, 1, 5, 0]  # for "a" is a token of its own now
+    with pytest.raises(ValueError, match="a new token would get the id 6, which 'ab' has"):
+        tokenizer.add_tokens(["z"])
+
+
+def test_what_would_be_read_with_other_ids_is_not_saved(tmp_path):
+    """The library counts on from the highest added token, and once more from the pieces when it reads a file."""
+    tokenizer = ElectraTokenizerFast(tokenizer_file=Tokenizer(models.BPE({"a": 0, "<pad>": 6}, [])))
+    tokenizer.add_tokens(["new"])
+    with pytest.raises(CheckpointError, match="'new' has id 7 and would be read with 2, for ids are left out"):
+        tokenizer.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_added_tokens_may_have_the_ids_that_pieces_leave_out(kind, tmp_path):
+    """transformers gives them out where it loaded repeated lines: it counts the pieces."""
+    rust = ElectraTokenizerFast({piece: index for index, piece in enumerate([*PIECES[:6], "c"])}).backend_tokenizer
+    parts = json.loads(rust.to_str())
+    parts["model"]["vocab"]["c"] = 10
+    rust = Tokenizer.from_str(json.dumps(parts))
+    rust.add_tokens(["foo", "bar"])
+    rust.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = KINDS[kind].from_pretrained(tmp_path)
+    assert tokenizer("foo c bar")["input_ids"] == rust.encode("foo c bar").ids == [2, 7, 10, 8, 3]
+    assert (len(tokenizer), tokenizer.convert_ids_to_tokens(6)) == (11, None)
+    with pytest.raises(ValueError, match="a new token would get the id 10, which 'c' has"):
+        tokenizer.add_tokens(["new", "newer"])
+    assert tokenizer.add_tokens(["new"]) == 1
+    assert tokenizer.convert_tokens_to_ids(["foo", "bar", "new", "c"]) == [7, 8, 9, 10]
+    tokenizer.save_pretrained(tmp_path / "saved")
+    for other in KINDS.values():
+        assert other.from_pretrained(tmp_path / "saved").get_vocab() == tokenizer.get_vocab()
+    with pytest.raises(CheckpointError, match=r"only WordPiece that leaves no ids out has a vocab\.txt"):
+        tokenizer.save_vocabulary(tmp_path)
+
+
 def test_another_encoding_is_refused_with_its_line(load):
     with pytest.raises(CheckpointError, match="line 6 is not UTF-8"):
         load("\n".join([*PIECES[:5], "häßlich"]).encode("latin-1"))
@@ -120,6 +164,11 @@ def test_a_missing_file_is_refused(kind, tmp_path):
 def test_a_mapping_is_a_vocabulary(kind):
     vocabulary = {piece: index for index, piece in enumerate(PIECES)}
     assert KINDS[kind](vocabulary)("hello")["input_ids"] == [2, 5, 3]
+    for index in ("x", -1, 1.5, None):
+        with pytest.raises(ValueError, match=f"ids of a vocabulary are whole numbers from 0, found {index!r} for 'a'"):
+            KINDS[kind]({**vocabulary, "a": index})
+    with pytest.raises(ValueError, match="texts as pieces, found 5"):
+        KINDS[kind]({5: "a"})
     del vocabulary["[CLS]"]
     with pytest.raises(CheckpointError, match=r"the vocabulary: lacks \[CLS\]"):
         KINDS[kind](vocabulary)
