@@ -268,8 +268,16 @@ def test_a_process_that_is_ended_from_outside_is_told(corpus, prepared, tmp_path
     assert contents(tmp_path / "killed") == contents(prepared)
 
 
+@pytest.fixture
+def hears_interrupts():
+    """What a shell starts in the background is started deaf to them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no such mask")
-def test_an_interrupt_waits_until_processes_are_begun_and_they_do_not_hear_it(monkeypatch):
+def test_an_interrupt_waits_until_processes_are_begun_and_they_do_not_hear_it(monkeypatch, hears_interrupts):
     begun = []
 
     def submit(function, block):
