@@ -33,7 +33,7 @@ def evaluate(
         raise ValueError(f"{out}: holds a run, whose own predictions would be lost; give another folder with --out")
     family, module = load_module(framework, "fine_tuned")
     fine_tuned: FineTuned = module.open_fine_tuned(model, batch_size=batch_size, precision=precision)
-    task = fine_tuned.task.reading(**{name: value for name, value in columns.items() if value is not None})
+    task = fine_tuned.task.reading(**columns)
     path = data
     if data.is_dir():
         found = find_file(task, data, split)

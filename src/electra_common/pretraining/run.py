@@ -225,7 +225,7 @@ def open_run(
         folder = None
         with processes.together():
             _check_shard(settings, framework, processes)
-            Division(settings.recipe.batch_size, processes.count, settings.accumulation)  # what does not divide
+            Division(settings.recipe.batch_size, processes.count, settings.accumulation)  # told before a folder is made
             training, held_out = open_data(settings)
             data = data_identity(training)
         with processes.together():

@@ -19,7 +19,6 @@ from electra_common.weights.atomic import write_files
 from electra_common.weights.errors import CheckpointError
 
 _NAMED_LATER: Final = ("bos_token", "eos_token", "additional_special_tokens")
-_NONE_ADDED: Final[Mapping[int, AddedToken]] = {}
 
 
 class TokenizerOptions(TypedDict, total=False):
@@ -136,7 +135,7 @@ class TokenizerBase(IdCalls):
     @classmethod
     def _from_vocabulary(cls, folder: TokenizerFolder, arguments: Mapping[str, Any]) -> Self:
         assert folder.vocabulary is not None
-        return cls._from_pieces(read_vocabulary(folder.vocabulary), folder, arguments)
+        return cls._from_pieces(read_vocabulary(folder.vocabulary), folder, arguments, {})
 
     @classmethod
     def _from_pieces(
@@ -144,7 +143,7 @@ class TokenizerBase(IdCalls):
         pieces: Mapping[str, int],
         folder: TokenizerFolder,
         arguments: Mapping[str, Any],
-        added: Mapping[int, AddedToken] = _NONE_ADDED,
+        added: Mapping[int, AddedToken],
         unk_token: str | None = None,
     ) -> Self:
         """Make a tokenizer of pieces, and then of what was added to them: a special token may be one of those.
